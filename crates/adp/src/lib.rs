@@ -1,0 +1,1 @@
+//! adp, the host of any set of applications, and the lab.

@@ -1,0 +1,3 @@
+//! The `adp` command.
+
+fn main() {}

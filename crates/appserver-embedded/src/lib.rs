@@ -1,0 +1,1 @@
+//! The embedded application server: store, call engine, ordered event feed.

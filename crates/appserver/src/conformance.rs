@@ -1,0 +1,1 @@
+//! The suite that every adapter of the ports runs in its tests.

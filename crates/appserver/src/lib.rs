@@ -1,0 +1,67 @@
+//! What the access tier needs from a telephony application server, as a few small ports.
+//!
+//! Applications know these traits and nothing else of the application server; an adapter (the embedded one, later OCI-P
+//! or SIP) implements them all and runs the [`conformance`] suite (feature `conformance`). The crate knows no wire
+//! format and no database.
+//!
+//! Reading order: [`Principal`], [`Credentials`], [`Directory`], [`Services`], [`CallControl`], [`EventFeed`],
+//! [`EventSubscriptions`], [`Devices`], [`PushRegistrations`]; [`Ports`] bundles them.
+
+mod account;
+mod call;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod device;
+mod directory;
+mod error;
+mod feed;
+mod push;
+mod service;
+mod subscription;
+
+pub use account::{Account, AccountKind, AdminLevel, Credentials, Principal, UserId};
+pub use call::{
+    Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallPersonality, CallStart,
+    CallState, CallType, DialOptions, HookStatus, InternalReleaseCause, LogPage, Redirect, ReleasingParty, RemoteParty,
+};
+pub use clock::{Clock, SystemClock, epoch_millis};
+pub use device::{
+    AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials, FileDecision,
+    FileRequest,
+};
+pub use directory::{Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, Profile, SearchTerm};
+pub use error::{PortError, PortResult};
+pub use feed::{CallEventKind, Event, EventFeed, FeedEvent};
+pub use push::{DeviceToken, PushRegistration, PushRegistrations};
+pub use service::{
+    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, Service, ServiceKind, Services,
+};
+pub use subscription::{
+    ChannelRecord, EventSubscriptions, Owner, SubscriptionRecord, SubscriptionTarget, TerminationReason,
+};
+
+use std::sync::Arc;
+
+/// All ports of one application server.
+#[derive(Clone)]
+pub struct Ports {
+    /// Accounts and passwords.
+    pub credentials: Arc<dyn Credentials>,
+    /// Profiles and directories.
+    pub directory: Arc<dyn Directory>,
+    /// Services of a subscriber.
+    pub services: Arc<dyn Services>,
+    /// Calls and call logs.
+    pub calls: Arc<dyn CallControl>,
+    /// The ordered event feed.
+    pub feed: Arc<dyn EventFeed>,
+    /// Channels and subscriptions, as the application server keeps them.
+    pub subscriptions: Arc<dyn EventSubscriptions>,
+    /// Devices and their files.
+    pub devices: Arc<dyn Devices>,
+    /// Push registrations.
+    pub push: Arc<dyn PushRegistrations>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}

@@ -1,0 +1,1 @@
+//! AuthenticationService: long-lived tokens and their validation.

@@ -1,0 +1,3 @@
+//! The `authservice` process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! adpcli, the administration CLI.

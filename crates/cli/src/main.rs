@@ -1,0 +1,3 @@
+//! The `adpcli` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! CTI: xsi-api over TCP, TLS and mutual TLS.

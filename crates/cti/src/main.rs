@@ -1,0 +1,3 @@
+//! The `cti` process.
+
+fn main() {}

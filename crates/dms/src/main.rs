@@ -1,0 +1,3 @@
+//! The `dms` process.
+
+fn main() {}

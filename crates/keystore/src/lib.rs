@@ -1,0 +1,1 @@
+//! The key ring that all AuthenticationService nodes share.

@@ -1,0 +1,1 @@
+//! Sockets: accept, secure, limit, drain; shared by HTTP and CTI.

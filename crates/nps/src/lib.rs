@@ -1,0 +1,1 @@
+//! NotificationPushServer: call pushes to APNs and FCM.

@@ -1,0 +1,3 @@
+//! The `nps` process.
+
+fn main() {}

@@ -1,0 +1,385 @@
+//! Declarations: what a context and a parameter are, and the macro that makes both the type and its declaration.
+
+use crate::{Edit, Kind, Problems, Row, Snapshot, Values};
+use std::path::Path;
+
+/// Which of the two trees of the CLI a context belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tree {
+    /// `ADP_CLI`: this suite.
+    Adp,
+    /// `AS_CLI`: the application server.
+    As,
+}
+
+impl Tree {
+    /// The root's name as the prompt shows it.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::Adp => "ADP_CLI",
+            Self::As => "AS_CLI",
+        }
+    }
+}
+
+/// Whether a context holds one row of parameters or a table of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Exactly one row, always there; `get` and `set`.
+    Single,
+    /// Any number of rows in the order they were added; `get`, `add`, `set`, `delete`.
+    Table,
+    /// Only actions; no stored values.
+    Actions,
+}
+
+/// What part a parameter plays in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Names the row of a table; positional.
+    Key,
+    /// Given by position when a row is added.
+    Mandatory,
+    /// Given as a `name value` pair.
+    Attribute,
+}
+
+/// When a changed value takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apply {
+    /// At once, for what is under way too.
+    Live,
+    /// For connections and handshakes that begin after the change.
+    NextConnection,
+    /// When the process starts again; the CLI says so at every change.
+    Restart,
+}
+
+/// How a table's column is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// As most columns of the known tables.
+    Right,
+    /// Addresses, ids and free text of some tables.
+    Left,
+}
+
+/// One typed parameter of a context.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Name as operators type it, matched without regard to case.
+    pub name: &'static str,
+    /// Column header of tables; empty means the name itself.
+    pub header: &'static str,
+    /// Other spellings that guides use.
+    pub aliases: &'static [&'static str],
+    /// What values it takes.
+    pub kind: Kind,
+    /// Value of a row that does not set it.
+    pub default: Option<&'static str>,
+    /// Unit of the number, for help.
+    pub unit: &'static str,
+    /// Part in the row.
+    pub role: Role,
+    /// When a change takes effect.
+    pub apply: Apply,
+    /// Column alignment.
+    pub align: Align,
+    /// Not shown by `get` (the PEM text of a trust anchor, say).
+    pub hidden: bool,
+    /// What it means; one or a few lines.
+    pub help: &'static str,
+}
+
+impl Parameter {
+    /// An attribute without default that applies live.
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            header: "",
+            aliases: &[],
+            kind,
+            default: None,
+            unit: "",
+            role: Role::Attribute,
+            apply: Apply::Live,
+            align: Align::Right,
+            hidden: false,
+            help: "",
+        }
+    }
+    /// Sets the default, in the form an operator would type.
+    #[must_use]
+    pub const fn default(mut self, value: &'static str) -> Self {
+        self.default = Some(value);
+        self
+    }
+    /// Sets the unit that help shows.
+    #[must_use]
+    pub const fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
+    }
+    /// Sets the column header.
+    #[must_use]
+    pub const fn header(mut self, header: &'static str) -> Self {
+        self.header = header;
+        self
+    }
+    /// Adds spellings that are taken too.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+    /// Makes it (part of) the row's key.
+    #[must_use]
+    pub const fn key(mut self) -> Self {
+        self.role = Role::Key;
+        self
+    }
+    /// Makes it positional and required when a row is added.
+    #[must_use]
+    pub const fn mandatory(mut self) -> Self {
+        self.role = Role::Mandatory;
+        self
+    }
+    /// Says when a change takes effect.
+    #[must_use]
+    pub const fn apply(mut self, apply: Apply) -> Self {
+        self.apply = apply;
+        self
+    }
+    /// Aligns the column to the left.
+    #[must_use]
+    pub const fn left(mut self) -> Self {
+        self.align = Align::Left;
+        self
+    }
+    /// Keeps it out of `get`.
+    #[must_use]
+    pub const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+    /// Sets the help text; the macro does this from the doc comment.
+    #[must_use]
+    pub const fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+    /// Whether its values are secrets.
+    pub const fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret { .. })
+    }
+}
+
+/// Headers and cells of a table row that are not plain parameters (owner and issuer of a trust anchor, say).
+pub type Presented = Vec<(&'static str, String)>;
+
+/// One level of the tree that holds settings or actions.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The tree it hangs in.
+    pub tree: Tree,
+    /// Levels below the root, joined by `/`, in the spelling that the prompt shows.
+    pub path: &'static str,
+    /// Whole paths that mean this context too.
+    pub aliases: &'static [&'static str],
+    /// One row, many, or none.
+    pub shape: Shape,
+    /// What it is for.
+    pub help: &'static str,
+    /// Its parameters in declared order; keys first.
+    pub parameters: &'static [Parameter],
+    /// Commands beyond get, set, add and delete.
+    pub actions: &'static [Action],
+    /// Rows of a fresh installation, as values of the keys and mandatory parameters.
+    pub initial: &'static [&'static [&'static str]],
+    /// Commands of the four that this context does not offer (a trust list has `updateTrust` in place of `add`).
+    pub without: &'static [&'static str],
+    /// What `get` shows for a row in place of the parameters, where that differs.
+    pub present: Option<fn(&Snapshot, &Row) -> Presented>,
+    /// A remark line after `get`'s count (where an empty list is inherited from, say).
+    pub remark: Option<fn(&Snapshot, &[&str]) -> Option<String>>,
+}
+
+impl Context {
+    const fn new(tree: Tree, path: &'static str, shape: Shape) -> Self {
+        Self {
+            tree,
+            path,
+            aliases: &[],
+            shape,
+            help: "",
+            parameters: &[],
+            actions: &[],
+            initial: &[],
+            without: &[],
+            present: None,
+            remark: None,
+        }
+    }
+    /// A context with one row.
+    pub const fn single(tree: Tree, path: &'static str) -> Self {
+        Self::new(tree, path, Shape::Single)
+    }
+    /// A context with a table of rows.
+    pub const fn table(tree: Tree, path: &'static str) -> Self {
+        Self::new(tree, path, Shape::Table)
+    }
+    /// A context with actions only.
+    pub const fn actions_only(tree: Tree, path: &'static str) -> Self {
+        Self::new(tree, path, Shape::Actions)
+    }
+    /// Adds whole paths that mean this context too.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+    /// Sets the help text; the macro does this from the doc comment.
+    #[must_use]
+    pub const fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+    /// Sets the parameters; the macro does this from the fields.
+    #[must_use]
+    pub const fn parameters(mut self, parameters: &'static [Parameter]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+    /// Adds commands beyond get, set, add and delete.
+    #[must_use]
+    pub const fn actions(mut self, actions: &'static [Action]) -> Self {
+        self.actions = actions;
+        self
+    }
+    /// Sets the rows of a fresh installation.
+    #[must_use]
+    pub const fn initial(mut self, rows: &'static [&'static [&'static str]]) -> Self {
+        self.initial = rows;
+        self
+    }
+    /// Takes commands away (`"add"`, `"set"`, `"delete"`).
+    #[must_use]
+    pub const fn without(mut self, commands: &'static [&'static str]) -> Self {
+        self.without = commands;
+        self
+    }
+    /// Sets what `get` shows for a row.
+    #[must_use]
+    pub const fn present(mut self, present: fn(&Snapshot, &Row) -> Presented) -> Self {
+        self.present = Some(present);
+        self
+    }
+    /// Sets the remark line after `get`'s count; the strings are the keys that `get` was given.
+    #[must_use]
+    pub const fn remark(mut self, remark: fn(&Snapshot, &[&str]) -> Option<String>) -> Self {
+        self.remark = Some(remark);
+        self
+    }
+    /// Full path with the root, as errors and revisions name it.
+    pub fn full_path(&self) -> String {
+        format!("{}/{}", self.tree.root(), self.path)
+    }
+    /// Its key parameters, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Parameter> {
+        self.parameters.iter().filter(|p| p.role == Role::Key)
+    }
+    /// A parameter by name or alias, without regard to case.
+    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
+        self.parameters.iter().find(|p| {
+            p.name.eq_ignore_ascii_case(name) || p.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+        })
+    }
+}
+
+/// What an action may use. Actions run in the process that holds the store: a host, or `adpcli` itself when none runs.
+pub struct ActionContext<'a> {
+    /// The tree as it is now.
+    pub snapshot: &'a Snapshot,
+    /// The data directory of the installation.
+    pub data_dir: &'a Path,
+    /// Time of the command.
+    pub now: time::OffsetDateTime,
+    /// The key that secrets of this installation are wrapped with.
+    pub machine_key: &'a crate::store::MachineKey,
+    /// The context's full path; one handler may serve several contexts (the trust lists, say).
+    pub context: &'static Context,
+}
+
+/// What an action did: lines to print, and edits that the caller commits as one change before it prints them.
+#[derive(Debug, Default)]
+pub struct ActionOutput {
+    /// Lines printed before `...Done`.
+    pub lines: Vec<String>,
+    /// Edits to commit with it.
+    pub edits: Vec<Edit>,
+    /// Pure queries print no `...Done`.
+    pub query: bool,
+}
+
+/// A command of a context beyond get, set, add and delete.
+#[derive(Clone, Copy)]
+pub struct Action {
+    /// Name as typed.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Its arguments: keys and mandatory ones by position, attributes as pairs. A `Kind::File` argument reaches the
+    /// handler as the file's text: the CLI reads it with the operator's own rights.
+    pub arguments: &'static [Parameter],
+    /// The handler; arguments are in the order of `arguments`, `None` where not given.
+    pub run: fn(&ActionContext<'_>, &[Option<String>]) -> Result<ActionOutput, Problems>,
+}
+
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Action").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A typed row of a context; made by [`context!`](crate::context).
+pub trait Settings: Sized + Send + Sync + 'static {
+    /// The declaration.
+    const CONTEXT: &'static Context;
+    /// Reads one row whose values were validated when they were stored.
+    fn read(values: Values<'_>) -> Self;
+}
+
+/// Declares a context: its typed struct and its [`Context`], from one place.
+///
+/// The doc comments are the help texts; see the crate's example.
+#[macro_export]
+macro_rules! context {
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis struct $name:ident = $context:expr => {
+            $(
+                $(#[doc = $field_doc:literal])+
+                $field_vis:vis $field:ident : $type:ty = $parameter:expr;
+            )*
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            $( $(#[doc = $field_doc])+ $field_vis $field: $type, )*
+        }
+
+        impl $crate::Settings for $name {
+            const CONTEXT: &'static $crate::Context = &{
+                const PARAMETERS: &[$crate::Parameter] =
+                    &[$( ($parameter).help(concat!($($field_doc, "\n"),+)), )*];
+                ($context).help(concat!($($doc, "\n"),+)).parameters(PARAMETERS)
+            };
+
+            #[allow(unused_mut, unused_variables, clippy::allow_attributes)]
+            fn read(mut values: $crate::Values<'_>) -> Self {
+                Self { $( $field: <$type as $crate::FromValue>::from_value(values.next_value()), )* }
+            }
+        }
+    };
+}

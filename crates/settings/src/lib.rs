@@ -1,0 +1,43 @@
+//! The configuration tree of the suite: declared once, used five ways.
+//!
+//! Every setting is declared next to the code that uses it, with [`context!`]: the macro gives a typed struct and the
+//! [`Context`] from which the CLI, its help and completion, validation, the reference page and the export are made.
+//! A crate collects its contexts, whole-tree checks and actions in a [`Module`]; a process puts the modules of what it
+//! hosts into a [`Registry`] and opens the [`Store`] of its data directory with it.
+//!
+//! This crate must not know any application, protocol or terminal. Reading order: [`Context`], [`Parameter`], [`Kind`],
+//! [`Snapshot`], [`Change`], [`Store`].
+//!
+//! ```
+//! use openadp_settings::{Context, Kind, Module, Parameter, Registry, Store, Tree, context};
+//!
+//! context! {
+//!     /// How long a door stays open.
+//!     pub struct Door = Context::single(Tree::Adp, "System/Door") => {
+//!         /// Seconds until the door closes by itself.
+//!         pub open_seconds: u32 = Parameter::new("openSeconds", Kind::integer(1, 60)).default("10").unit("seconds");
+//!     }
+//! }
+//!
+//! let module = Module::new("door").contexts(&[<Door as openadp_settings::Settings>::CONTEXT]);
+//! let store = Store::in_memory(Registry::new([module]).expect("declared well"));
+//! assert_eq!(store.get::<Door>().open_seconds, 10);
+//! ```
+
+mod change;
+mod declare;
+mod kind;
+mod registry;
+mod snapshot;
+mod store;
+mod value;
+
+pub use change::{Author, Change, Edit, Problem, Problems};
+pub use declare::{
+    Action, ActionContext, ActionOutput, Align, Apply, Context, Parameter, Presented, Role, Settings, Shape, Tree,
+};
+pub use kind::{Kind, NamedKind};
+pub use registry::{Check, Module, Registry, RegistryError};
+pub use snapshot::{Row, Snapshot, Values};
+pub use store::{Committed, Live, MachineKey, Store};
+pub use value::{FromValue, Secret, Value};

@@ -1,0 +1,1 @@
+//! Local stand-ins of APNs and FCM that check what the real ones check.

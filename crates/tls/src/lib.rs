@@ -1,0 +1,1 @@
+//! Cipher and protocol inheritance, certificates, trust anchors and peer identity as rustls configurations.

@@ -1,0 +1,1 @@
+//! Formats of long-lived tokens and their validation over a key ring.

@@ -1,0 +1,1 @@
+//! Wake-ups among the processes of one data directory.

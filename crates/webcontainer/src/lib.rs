@@ -1,0 +1,1 @@
+//! HTTP interfaces: mount applications, authenticate, limit, log.

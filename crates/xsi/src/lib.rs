@@ -1,0 +1,1 @@
+//! Xsi-Actions and Xsi-Events: xsi-api over HTTP.

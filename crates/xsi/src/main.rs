@@ -1,0 +1,3 @@
+//! The `xsi` process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Checks of this repository.
+
+fn main() {}
