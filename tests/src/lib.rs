@@ -1,1 +1,22 @@
-//! Harness of the end-to-end tests.
+//! Harness of the end-to-end tests and benchmarks: the built binaries, started as a user would, met with clients that we
+//! did not write (curl, openssl, Python programs).
+//!
+//! Nothing here sleeps to wait: every wait reads from a process or a socket, under a deadline that only a broken
+//! program reaches.
+
+mod channel;
+mod cti;
+mod curl;
+mod lab;
+mod ports;
+mod process;
+
+pub use channel::{Document, EventChannel};
+pub use cti::CtiClient;
+pub use curl::{Curl, Response};
+pub use lab::{Account, Lab};
+pub use ports::PortBlock;
+pub use process::{Running, binary, python, repository};
+
+/// How long a wait may take before the test fails. Far above what anything needs, for loaded machines.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
