@@ -43,7 +43,7 @@ impl Response {
 }
 
 /// The text between the first `<name>` and `</name>` of a document.
-pub fn text_of<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn text_of<'a>(document: &'a str, name: &str) -> Option<&'a str> {
     let start = document.find(&format!("<{name}>")).map(|at| at + name.len() + 2).or_else(|| {
         let at = document.find(&format!("<{name} "))?;
         document.get(at..)?.find('>').map(|close| at + close + 1)

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 
 /// Ports of a block.
-pub const BLOCK: u16 = 24;
+const BLOCK: u16 = 24;
 
 /// A block of ports that no other test uses while this value lives.
 pub struct PortBlock {
