@@ -202,6 +202,8 @@ pub struct Context {
     pub present: Option<fn(&Snapshot, &Row) -> Presented>,
     /// A remark line after `get`'s count (where an empty list is inherited from, say).
     pub remark: Option<fn(&Snapshot, &[&str]) -> Option<String>>,
+    /// What `get -e` shows: the list that is in force, inherited or own; the strings are the keys that `get` was given.
+    pub effective: Option<fn(&Snapshot, &[&str]) -> Vec<Presented>>,
 }
 
 impl Context {
@@ -218,6 +220,7 @@ impl Context {
             without: &[],
             present: None,
             remark: None,
+            effective: None,
         }
     }
     /// A context with one row.
@@ -280,6 +283,12 @@ impl Context {
         self.remark = Some(remark);
         self
     }
+    /// Sets what `get -e` shows; the strings are the keys that `get` was given.
+    #[must_use]
+    pub const fn effective(mut self, effective: fn(&Snapshot, &[&str]) -> Vec<Presented>) -> Self {
+        self.effective = Some(effective);
+        self
+    }
     /// Full path with the root, as errors and revisions name it.
     pub fn full_path(&self) -> String {
         format!("{}/{}", self.tree.root(), self.path)
@@ -305,7 +314,7 @@ pub struct ActionContext<'a> {
     /// Time of the command.
     pub now: time::OffsetDateTime,
     /// The key that secrets of this installation are wrapped with.
-    pub machine_key: &'a crate::store::MachineKey,
+    pub machine_key: &'a crate::MachineKey,
     /// The context's full path; one handler may serve several contexts (the trust lists, say).
     pub context: &'static Context,
 }

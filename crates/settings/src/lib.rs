@@ -24,10 +24,15 @@
 //! assert_eq!(store.get::<Door>().open_seconds, 10);
 //! ```
 
+mod apply;
 mod change;
 mod declare;
+mod journal;
 mod kind;
+mod machine_key;
+mod names;
 mod registry;
+mod revision;
 mod snapshot;
 mod store;
 mod value;
@@ -36,8 +41,12 @@ pub use change::{Author, Change, Edit, Problem, Problems};
 pub use declare::{
     Action, ActionContext, ActionOutput, Align, Apply, Context, Parameter, Presented, Role, Settings, Shape, Tree,
 };
+pub use journal::Damage;
 pub use kind::{Kind, NamedKind};
+pub use machine_key::{MachineKey, MachineKeyError};
+pub use names::nearest;
 pub use registry::{Check, Module, Registry, RegistryError};
+pub use revision::{Revision, RowChange, SecretError};
 pub use snapshot::{Row, Snapshot, Values};
-pub use store::{Committed, Live, MachineKey, Store};
+pub use store::{ActionDone, Committed, Live, OpenError, Preview, Store};
 pub use value::{FromValue, Secret, Value};

@@ -48,6 +48,8 @@ pub struct RegistryError {
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     contexts: BTreeMap<String, &'static Context>,
+    /// Full paths and aliases in lower case to full paths.
+    names: BTreeMap<String, &'static Context>,
     checks: Vec<Check>,
 }
 
@@ -55,7 +57,8 @@ impl Registry {
     /// Collects modules; the same module twice counts once.
     ///
     /// # Errors
-    /// Two contexts at one path, a key after other parameters, a default that its own kind refuses, a table without key.
+    /// Two contexts at one path or alias, a key after other parameters, a parameter declared twice, a secret key, a
+    /// default that its own kind refuses, a table without key.
     pub fn new(modules: impl IntoIterator<Item = Module>) -> Result<Self, RegistryError> {
         let mut registry = Self::default();
         let mut seen = Vec::new();
@@ -68,7 +71,14 @@ impl Registry {
                 let path = context.full_path();
                 let error = |reason: String| RegistryError { context: path.clone(), reason };
                 let mut keys_over = false;
-                for parameter in context.parameters {
+                for (index, parameter) in context.parameters.iter().enumerate() {
+                    let earlier = &context.parameters[..index];
+                    if earlier.iter().any(|other| other.name.eq_ignore_ascii_case(parameter.name)) {
+                        return Err(error(format!("{} is declared twice", parameter.name)));
+                    }
+                    if parameter.role == Role::Key && parameter.is_secret() {
+                        return Err(error(format!("key {} is a secret", parameter.name)));
+                    }
                     if parameter.role == Role::Key && keys_over {
                         return Err(error(format!("key {} after other parameters", parameter.name)));
                     }
@@ -82,9 +92,13 @@ impl Registry {
                 if context.shape == Shape::Table && context.keys().next().is_none() {
                     return Err(error("a table needs a key".to_owned()));
                 }
-                if registry.contexts.insert(path.clone(), context).is_some() {
-                    return Err(error("declared twice".to_owned()));
+                let aliases = context.aliases.iter().map(|alias| absolute(context, alias));
+                for name in std::iter::once(path.clone()).chain(aliases) {
+                    if registry.names.insert(name.to_ascii_lowercase(), context).is_some() {
+                        return Err(error(format!("{name} is declared twice")));
+                    }
                 }
+                registry.contexts.insert(path, context);
             }
             registry.checks.extend_from_slice(module.checks);
         }
@@ -95,6 +109,10 @@ impl Registry {
     pub fn context(&self, full_path: &str) -> Option<&'static Context> {
         self.contexts.get(full_path).copied()
     }
+    /// A context by its full path or an alias of it, without regard to case.
+    pub fn resolve(&self, full_path: &str) -> Option<&'static Context> {
+        self.context(full_path).or_else(|| self.names.get(&full_path.to_ascii_lowercase()).copied())
+    }
     /// All contexts, by path.
     pub fn contexts(&self) -> impl Iterator<Item = &'static Context> + '_ {
         self.contexts.values().copied()
@@ -102,5 +120,14 @@ impl Registry {
     /// Runs every check of the whole tree.
     pub fn check(&self, snapshot: &Snapshot) -> Vec<Problem> {
         self.checks.iter().flat_map(|check| check(snapshot)).collect()
+    }
+}
+
+/// The full path of an alias, which may come with or without the root.
+fn absolute(context: &Context, alias: &str) -> String {
+    let root = context.tree.root();
+    match alias.strip_prefix(root) {
+        Some(rest) if rest.starts_with('/') => alias.to_owned(),
+        _ => format!("{root}/{alias}"),
     }
 }

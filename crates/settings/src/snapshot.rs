@@ -2,6 +2,7 @@
 
 use crate::{Context, Role, Settings, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One row of a context: values by parameter name, only those that were set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,11 @@ impl Row {
     /// The row's key values in declared order.
     pub fn key<'a>(&'a self, context: &'static Context) -> Vec<&'a str> {
         context.keys().map(|p| self.0.get(p.name).map_or("", Value::text)).collect()
+    }
+    /// Whether this is the row's key; case does not count.
+    pub fn has_key(&self, context: &'static Context, key: &[&str]) -> bool {
+        let own = self.key(context);
+        own.len() == key.len() && own.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
     }
     /// All explicit values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -50,10 +56,10 @@ impl<'a> Values<'a> {
 }
 
 /// The whole tree at one revision. Cheap to share, never changes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pub(crate) revision: u64,
-    pub(crate) rows: BTreeMap<String, Vec<Row>>,
+    pub(crate) rows: BTreeMap<String, Arc<Vec<Row>>>,
 }
 
 impl Snapshot {
@@ -63,14 +69,11 @@ impl Snapshot {
     }
     /// The rows of a context in their order; a single-row context has none until something is set.
     pub fn rows_of(&self, context: &Context) -> &[Row] {
-        self.rows.get(&context.full_path()).map_or(&[], Vec::as_slice)
+        self.rows.get(&context.full_path()).map_or(&[], |rows| rows.as_slice())
     }
     /// The row of a table with this key.
     pub fn row(&self, context: &'static Context, key: &[&str]) -> Option<&Row> {
-        self.rows_of(context).iter().find(|row| {
-            let own = row.key(context);
-            own.len() == key.len() && own.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
-        })
+        self.rows_of(context).iter().find(|row| row.has_key(context, key))
     }
     /// A single-row context, typed.
     pub fn get<T: Settings>(&self) -> T {
@@ -99,7 +102,7 @@ impl Snapshot {
                 })
                 .collect();
             if !initial.is_empty() {
-                rows.insert(context.full_path(), initial);
+                rows.insert(context.full_path(), Arc::new(initial));
             }
         }
         Self { revision: 0, rows }

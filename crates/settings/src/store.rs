@@ -1,38 +1,185 @@
-//! The store of one data directory.
+//! The store of one data directory: the tree in memory, its journal on disk, and those who follow it.
 
-use crate::{Change, Problems, Registry, Settings, Snapshot};
+use crate::apply::{Evaluated, TypedEdit, apply, effects, evaluate, introduced};
+use crate::journal::{self, Damage, FileMedium, Medium, MemoryMedium, Position, Record};
+use crate::machine_key::{MachineKeyError, sync_directory};
+use crate::revision::{self, Foreign, Revision, RowChange, SecretError};
+use crate::{
+    ActionContext, ActionOutput, Author, Change, Context, MachineKey, Problem, Problems, Registry, Settings,
+    Snapshot,
+};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
-/// The key that wraps secrets of this installation.
-pub struct MachineKey;
+/// Longest wait for another process that is committing; a commit takes milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Pause between two looks at the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// An accepted change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
-    /// Its revision number.
+    /// Its revision number; the number before where the change changed nothing.
     pub revision: u64,
-    /// Remarks for the operator (what needs a restart, what takes effect at the next connection).
+    /// Parameters whose new value takes effect only when the process starts again.
+    #[serde(default)]
+    pub restart: Vec<String>,
+    /// Remarks for the operator (what takes effect at the next connection).
     pub remarks: Vec<String>,
 }
 
+/// What a change would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Row by row.
+    pub edits: Vec<RowChange>,
+    /// What [`Store::commit`] would answer.
+    pub committed: Committed,
+}
+
+/// What an action did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionDone {
+    /// Lines for the operator.
+    pub lines: Vec<String>,
+    /// Whether it was a pure query.
+    pub query: bool,
+    /// The revision its edits made, or the present one.
+    pub committed: Committed,
+}
+
+/// Why the settings of a data directory cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A file or directory cannot be read, created or locked.
+    #[error("settings {path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The journal is damaged; it was left as it is.
+    #[error("settings {path}: {source}")]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Damage,
+    },
+    /// The machine key cannot be had.
+    #[error(transparent)]
+    MachineKey(#[from] MachineKeyError),
+    /// A stored secret does not open.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Another process kept the lock for too long.
+    #[error("settings {path}: another process holds the lock")]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
 /// The settings of one data directory.
+///
+/// Reading never waits and never touches the disk. [`commit`](Self::commit), [`refresh`](Self::refresh) and their like
+/// read and write files and take a lock: call them from a thread that may block.
 pub struct Store {
     registry: Registry,
+    data_dir: PathBuf,
+    machine_key: MachineKey,
+    lock: Option<PathBuf>,
+    journal: Mutex<Journal>,
     current: ArcSwap<Snapshot>,
     revision: watch::Sender<u64>,
 }
 
+struct Journal {
+    medium: Box<dyn Medium>,
+    position: Position,
+}
+
+/// Edits of a change, and what they make of the tree.
+struct Prepared {
+    snapshot: Snapshot,
+    typed: Vec<TypedEdit>,
+    raw: Vec<journal::RawEdit>,
+    committed: Committed,
+}
+
 impl Store {
     /// A store without files, for tests.
+    ///
+    /// # Panics
+    /// The system gives no randomness for its machine key.
+    #[expect(clippy::expect_used, reason = "only for tests and for the reference page; no input reaches it")]
     pub fn in_memory(registry: Registry) -> Arc<Self> {
-        let snapshot = Snapshot::initial(registry.contexts());
-        Arc::new(Self { registry, current: ArcSwap::from_pointee(snapshot), revision: watch::Sender::new(0) })
+        let machine_key = MachineKey::ephemeral().expect("the system gives randomness");
+        Arc::new(Self::over(registry, PathBuf::new(), machine_key, None, Box::<MemoryMedium>::default()))
     }
+
+    /// Opens the settings of a data directory, creating them when there are none.
+    ///
+    /// # Errors
+    /// Files that cannot be read or created, a damaged journal, a machine key that others may read or that does not
+    /// open the stored secrets.
+    pub fn open(data_dir: &Path, registry: Registry) -> Result<Arc<Self>, OpenError> {
+        let folder = data_dir.join("settings");
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        if !folder.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io(&folder))?;
+        }
+        let machine_key = MachineKey::load_or_create(&folder.join("machine.key"))?;
+        let path = folder.join("revisions.jsonl");
+        let fresh = !path.exists();
+        let medium = FileMedium::open(&path).map_err(io(&path))?;
+        if fresh {
+            sync_directory(&folder).map_err(io(&folder))?;
+        }
+        let lock = Some(folder.join("lock"));
+        let store = Self::over(registry, data_dir.to_owned(), machine_key, lock, Box::new(medium));
+        store.refresh()?;
+        Ok(Arc::new(store))
+    }
+
+    fn over(
+        registry: Registry,
+        data_dir: PathBuf,
+        machine_key: MachineKey,
+        lock: Option<PathBuf>,
+        medium: Box<dyn Medium>,
+    ) -> Self {
+        let snapshot = Snapshot::initial(registry.contexts());
+        let journal = Mutex::new(Journal { medium, position: Position::default() });
+        let current = ArcSwap::from_pointee(snapshot);
+        Self { registry, data_dir, machine_key, lock, journal, current, revision: watch::Sender::new(0) }
+    }
+
     /// The declarations it was opened with.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+    /// The data directory it was opened in; empty for a store in memory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+    /// The key that secrets of this installation are wrapped with.
+    pub fn machine_key(&self) -> &MachineKey {
+        &self.machine_key
     }
     /// The tree as it is now.
     pub fn current(&self) -> Arc<Snapshot> {
@@ -58,12 +205,355 @@ impl Store {
             store: self.clone(),
         }
     }
+
+    /// Reads what other processes committed; whether there was anything.
+    ///
+    /// # Errors
+    /// The journal cannot be read, is damaged, or holds secrets that do not open. The tree stays as it was.
+    pub fn refresh(&self) -> Result<bool, OpenError> {
+        let mut journal = self.journal();
+        match self.read_new(&mut journal) {
+            // Seen while another process cut off a torn line and wrote on: under the lock nobody writes.
+            Err(OpenError::Damaged { .. }) => {
+                let _lock = self.lock()?;
+                self.read_new(&mut journal)
+            }
+            other => other,
+        }
+    }
+
     /// Checks a change as a whole and accepts it.
     ///
     /// # Errors
     /// Everything that speaks against the change; nothing of it was kept.
-    pub fn commit(&self, _change: &Change, _now: time::OffsetDateTime) -> Result<Committed, Problems> {
-        Ok(Committed { revision: 0, remarks: Vec::new() })
+    pub fn commit(&self, change: &Change, now: OffsetDateTime) -> Result<Committed, Problems> {
+        let comment = change.comment.as_deref();
+        self.write(&change.author, comment, change.force, now, |_, base| {
+            let Evaluated { snapshot, edits: typed, restart, remarks } =
+                evaluate(&self.registry, base, change)?;
+            let committed = Committed { revision: snapshot.revision, restart, remarks };
+            Ok(Prepared { snapshot, typed, raw: Vec::new(), committed })
+        })
+    }
+
+    /// Checks a change as a whole and tells what it would do.
+    ///
+    /// # Errors
+    /// Everything that speaks against the change.
+    pub fn preview(&self, change: &Change) -> Result<Preview, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let Evaluated { snapshot, edits, restart, remarks } =
+            evaluate(&self.registry, &self.current.load(), change)?;
+        Ok(Preview {
+            edits: edits.iter().map(revision::shown_edit).collect(),
+            committed: Committed { revision: snapshot.revision, restart, remarks },
+        })
+    }
+
+    /// Accepted changes with these numbers, oldest first, secrets as stars.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn revisions(&self, range: RangeInclusive<u64>) -> Result<Vec<Revision>, OpenError> {
+        let records = self.records(&self.journal())?;
+        let shown = |record: &Record| revision::shown(&self.machine_key, &self.registry, record);
+        Ok(records.iter().filter(|record| range.contains(&record.revision)).map(shown).collect())
+    }
+
+    /// What leads from one revision to another; 0 is the fresh installation.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or there is no such revision.
+    pub fn diff(&self, from: u64, to: u64) -> Result<Vec<RowChange>, Problems> {
+        let records = self.records(&self.journal()).map_err(|error| unavailable(&error))?;
+        let (typed, raw) = self.between(&records, from, to)?;
+        Ok(revision::shown_all(&self.machine_key, &self.registry, &typed, &raw))
+    }
+
+    /// Makes the tree what it was at a revision, as a new revision; 0 is the fresh installation.
+    ///
+    /// # Errors
+    /// There is no such revision, or a check of the whole tree speaks against it.
+    pub fn rollback(
+        &self,
+        to: u64,
+        author: &Author,
+        force: bool,
+        now: OffsetDateTime,
+    ) -> Result<Committed, Problems> {
+        let comment = format!("rollback to revision {to}");
+        self.write(author, Some(&comment), force, now, |journal, base| self.rolled_back(journal, base, to, force))
+    }
+
+    /// What [`rollback`](Self::rollback) would do.
+    ///
+    /// # Errors
+    /// There is no such revision, or a check of the whole tree speaks against it.
+    pub fn preview_rollback(&self, to: u64, force: bool) -> Result<Preview, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let prepared = self.rolled_back(&self.journal(), &self.current.load(), to, force)?;
+        let edits = revision::shown_all(&self.machine_key, &self.registry, &prepared.typed, &prepared.raw);
+        Ok(Preview { edits, committed: prepared.committed })
+    }
+
+    fn rolled_back(
+        &self,
+        journal: &Journal,
+        base: &Snapshot,
+        to: u64,
+        force: bool,
+    ) -> Result<Prepared, Problems> {
+        let records = self.records(journal).map_err(|error| unavailable(&error))?;
+        let (typed, raw) = self.between(&records, base.revision, to)?;
+        let mut snapshot = base.clone();
+        for edit in &typed {
+            apply(&mut snapshot, edit);
+        }
+        let problems = introduced(&self.registry, base, &snapshot, force);
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        if !typed.is_empty() || !raw.is_empty() {
+            snapshot.revision += 1;
+        }
+        let (restart, remarks) = effects(&typed);
+        let committed = Committed { revision: snapshot.revision, restart, remarks };
+        Ok(Prepared { snapshot, typed, raw, committed })
+    }
+
+    /// Runs a command that a context declares beyond get, set, add and delete, and commits its edits as one change.
+    ///
+    /// # Errors
+    /// No such context or action, what the action refuses, and what speaks against its edits.
+    pub fn run_action(
+        &self,
+        context: &str,
+        action: &str,
+        arguments: &[Option<String>],
+        author: &Author,
+        force: bool,
+        now: OffsetDateTime,
+    ) -> Result<ActionDone, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let (declared, output) = self.act(context, action, arguments, now)?;
+        let mut committed = Committed { revision: self.current.load().revision(), ..Committed::default() };
+        if !output.edits.is_empty() {
+            let comment = Some(format!("{} {}", declared.full_path(), action));
+            committed =
+                self.commit(&Change { author: author.clone(), comment, edits: output.edits, force }, now)?;
+        }
+        Ok(ActionDone { lines: output.lines, query: output.query, committed })
+    }
+
+    fn act(
+        &self,
+        context: &str,
+        action: &str,
+        arguments: &[Option<String>],
+        now: OffsetDateTime,
+    ) -> Result<(&'static Context, ActionOutput), Problems> {
+        let declared = self
+            .registry
+            .resolve(context)
+            .ok_or_else(|| Problem::new(context, "there is no such context"))?;
+        let path = declared.full_path();
+        let action = declared
+            .actions
+            .iter()
+            .find(|candidate| candidate.name.eq_ignore_ascii_case(action))
+            .ok_or_else(|| Problem::new(path.clone(), format!("there is no command {action} here")))?;
+        if arguments.len() > action.arguments.len() {
+            return Err(Problem::new(path, "too many arguments").into());
+        }
+        let mut checked = Vec::with_capacity(action.arguments.len());
+        let mut problems = Vec::new();
+        for (index, parameter) in action.arguments.iter().enumerate() {
+            let given = arguments.get(index).cloned().flatten().filter(|text| !text.is_empty());
+            let problem = |reason: String| Problem::new(path.clone(), reason).parameter(parameter.name);
+            match given {
+                Some(word) => match parameter.kind.parse(&word) {
+                    Ok(word) => checked.push(Some(word)),
+                    Err(reason) => problems.push(problem(reason)),
+                },
+                None if parameter.role == crate::Role::Attribute || parameter.default.is_some() => {
+                    checked.push(parameter.default.map(str::to_owned));
+                }
+                None => problems.push(problem("Mandatory parameter missing".to_owned())),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let snapshot = self.current();
+        let context = ActionContext {
+            snapshot: &snapshot,
+            data_dir: &self.data_dir,
+            now,
+            machine_key: &self.machine_key,
+            context: declared,
+        };
+        Ok((declared, (action.run)(&context, &checked)?))
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        // Whoever panicked with the lock held left either the state before or the state after.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.data_dir.join("settings").join("revisions.jsonl")
+    }
+
+    fn lock(&self) -> Result<Option<File>, OpenError> {
+        let Some(path) = &self.lock else { return Ok(None) };
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(OpenError::Busy { path: path.clone() }),
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+            }
+        }
+    }
+
+    fn parse_from(&self, journal: &Journal, from: &Position) -> Result<(Vec<Record>, Position), OpenError> {
+        let io = |source| OpenError::Io { path: self.journal_path(), source };
+        if journal.medium.len().map_err(io)? == from.offset {
+            return Ok((Vec::new(), from.clone()));
+        }
+        let bytes = journal.medium.read_from(from.offset).map_err(io)?;
+        journal::parse(&bytes, from).map_err(|source| OpenError::Damaged { path: self.journal_path(), source })
+    }
+
+    fn read_new(&self, journal: &mut Journal) -> Result<bool, OpenError> {
+        let (records, position) = self.parse_from(journal, &journal.position)?;
+        if records.is_empty() {
+            return Ok(false);
+        }
+        let mut snapshot = Snapshot::clone(&self.current.load());
+        for record in &records {
+            revision::replay(&self.registry, &self.machine_key, &mut snapshot, record)?;
+        }
+        journal.position = position;
+        self.publish(snapshot);
+        Ok(true)
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        let revision = snapshot.revision;
+        self.current.store(Arc::new(snapshot));
+        self.revision.send_replace(revision);
+    }
+
+    fn records(&self, journal: &Journal) -> Result<Vec<Record>, OpenError> {
+        Ok(self.parse_from(journal, &Position::default())?.0)
+    }
+
+    /// What leads from one revision to another: typed edits of known contexts, raw ones of the others.
+    fn between(
+        &self,
+        records: &[Record],
+        from: u64,
+        to: u64,
+    ) -> Result<(Vec<TypedEdit>, Vec<journal::RawEdit>), Problems> {
+        let last = records.last().map_or(0, |record| record.revision);
+        if let Some(missing) = [from, to].into_iter().find(|revision| *revision > last) {
+            let problem = Problem::new("", format!("there is no revision {missing}; the last is {last}"));
+            return Err(problem.hint("revisions lists them").into());
+        }
+        let tree = |revision: u64| -> Result<(Snapshot, Foreign), Problems> {
+            let mut tree = Snapshot::initial(self.registry.contexts());
+            for record in records.iter().take_while(|record| record.revision <= revision) {
+                revision::replay(&self.registry, &self.machine_key, &mut tree, record)
+                    .map_err(|error| unavailable(&error.into()))?;
+            }
+            Ok((tree, Foreign::at(&self.registry, records, revision)))
+        };
+        let ((old, old_foreign), (new, new_foreign)) = (tree(from)?, tree(to)?);
+        Ok(revision::difference(&self.registry, (&old, &old_foreign), (&new, &new_foreign)))
+    }
+
+    /// Reads what is new, lets `prepare` make a change of it, appends it to the journal and publishes it: all under the
+    /// lock, so that every change is checked against the tree it is applied to.
+    fn write(
+        &self,
+        author: &Author,
+        comment: Option<&str>,
+        forced: bool,
+        now: OffsetDateTime,
+        prepare: impl FnOnce(&Journal, &Snapshot) -> Result<Prepared, Problems>,
+    ) -> Result<Committed, Problems> {
+        let mut journal = self.journal();
+        let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
+        let base = self.current.load_full();
+        let Prepared { snapshot, typed, mut raw, committed } = prepare(&journal, &base)?;
+        for edit in &typed {
+            raw.push(revision::raw_edit(&self.machine_key, edit).map_err(|error| unavailable(&error.into()))?);
+        }
+        if raw.is_empty() {
+            return Ok(committed);
+        }
+        let mut record = Record::new(&author.0, comment, forced, now, raw);
+        self.append(&mut journal, &mut record)
+            .map_err(|source| unavailable(&OpenError::Io { path: self.journal_path(), source }))?;
+        self.publish(snapshot);
+        Ok(committed)
+    }
+
+    fn append(&self, journal: &mut Journal, record: &mut Record) -> io::Result<()> {
+        let (line, next) = journal::encode(record, &journal.position)?;
+        // Somebody was killed while writing: the torn line was never accepted.
+        if journal.medium.len()? > journal.position.offset {
+            tracing::warn!(path = %self.journal_path().display(), "dropping a torn revision");
+            journal.medium.truncate(journal.position.offset)?;
+        }
+        if let Err(error) = journal.medium.append_at(journal.position.offset, &line) {
+            // What was written of it must not be taken for accepted; if this fails too, the next writer cuts it off.
+            if let Err(error) = journal.medium.truncate(journal.position.offset) {
+                tracing::error!(path = %self.journal_path().display(), %error, "cannot take back a refused revision");
+            }
+            return Err(error);
+        }
+        journal.position = next;
+        Ok(())
+    }
+}
+
+/// A store that cannot be read or written, in the form of a refusal.
+fn unavailable(error: &OpenError) -> Problems {
+    Problem::new("", format!("Failed to write data to the configuration system: {}", chain(error))).into()
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl Problems {
+    /// Whether the store itself failed, rather than the change being refused.
+    pub fn is_unavailable(&self) -> bool {
+        self.0.iter().any(|problem| problem.reason.starts_with("Failed to write data"))
     }
 }
 
@@ -92,3 +582,7 @@ impl<T: Settings> Live<T> {
         fresh
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
