@@ -1,0 +1,272 @@
+//! Trust anchors: of clients, per kind of interface, and of the servers that this suite calls.
+
+use crate::levels::InterfaceKind;
+use crate::{peer, pem};
+use openadp_settings::{
+    Action, ActionContext, ActionOutput, Apply, Context, Edit, Kind, Parameter, Presented, Problem, Problems,
+    Row, Settings, Snapshot, Tree, context,
+};
+use rustls::RootCertStore;
+use std::collections::BTreeMap;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+const fn alias() -> Parameter {
+    Parameter::new("alias", Kind::text(1, 80)).key().header("Alias")
+}
+const fn certificate() -> Parameter {
+    Parameter::new("certificate", Kind::File).mandatory().hidden().apply(Apply::NextConnection)
+}
+
+/// A parameter of `updateTrust`.
+const FORCE: Parameter = Parameter::new("force", Kind::Boolean)
+    .default("false")
+    .help("Take a certificate that has expired or is not an authority's, all the same.");
+
+const UPDATE: Action = Action {
+    name: "updateTrust",
+    help: "Adds or replaces a trust anchor. A file with several certificates makes alias, alias-2 and so on.",
+    arguments: &[
+        Parameter::new("alias", Kind::text(1, 80)).mandatory().help("Name of the anchor in this list."),
+        Parameter::new("file", Kind::File).mandatory().help("File with the certificate, PEM."),
+        FORCE,
+    ],
+    run: update_trust,
+};
+const DELETE: Action = Action {
+    name: "deleteTrust",
+    help: "Takes a trust anchor away.",
+    arguments: &[Parameter::new("alias", Kind::text(1, 80))
+        .mandatory()
+        .help("Name of the anchor in this list.")],
+    run: delete_trust,
+};
+const IMPORT: Action = Action {
+    name: "importJavaCATrust",
+    help: "Takes the public authorities that this release ships into the list.",
+    arguments: &[],
+    run: import_public,
+};
+
+context! {
+    /// Authorities whose client certificates the HTTP interfaces take.
+    pub struct HttpClientTrust =
+        Context::table(Tree::Adp, "Interface/Http/SSLCommonSettings/ClientAuthentication/Trusts")
+            .without(&["add", "set", "delete"])
+            .actions(&[UPDATE, DELETE])
+            .present(|_, row| present(row)) =>
+    {
+        /// Name of the anchor.
+        pub alias: String = alias();
+        /// The certificate, PEM.
+        pub certificate: String = certificate();
+    }
+}
+context! {
+    /// Authorities whose client certificates the CTI interfaces take.
+    pub struct CtiClientTrust =
+        Context::table(Tree::Adp, "Interface/CTI/SSLCommonSettings/ClientAuthentication/Trusts")
+            .without(&["add", "set", "delete"])
+            .actions(&[UPDATE, DELETE])
+            .present(|_, row| present(row)) =>
+    {
+        /// Name of the anchor.
+        pub alias: String = alias();
+        /// The certificate, PEM.
+        pub certificate: String = certificate();
+    }
+}
+context! {
+    /// Authorities of the servers that this suite calls, as operators add them.
+    pub struct ServerTrust = Context::table(Tree::Adp, "System/SSLCommonSettings/Trusts/BroadWorks")
+        .without(&["add", "set", "delete"])
+        .actions(&[UPDATE, DELETE])
+        .present(|_, row| present(row)) =>
+    {
+        /// Name of the anchor.
+        pub alias: String = alias();
+        /// The certificate, PEM.
+        pub certificate: String = certificate();
+    }
+}
+context! {
+    /// Public authorities of the servers that this suite calls; empty until they are imported.
+    pub struct DefaultTrust = Context::table(Tree::Adp, "System/SSLCommonSettings/Trusts/Defaults")
+        .without(&["add", "set", "delete"])
+        .actions(&[IMPORT, DELETE])
+        .present(|_, row| present(row)) =>
+    {
+        /// Name of the anchor.
+        pub alias: String = alias();
+        /// The certificate, PEM.
+        pub certificate: String = certificate();
+    }
+}
+context! {
+    /// How servers are checked that this suite calls.
+    pub struct GeneralSettings = Context::single(Tree::Adp, "System/SSLCommonSettings/GeneralSettings") => {
+        /// Whether the name in a server's certificate must be the one that was called. Chains are always checked.
+        pub validate_peer_identity: bool = Parameter::new("validatePeerIdentity", Kind::Boolean)
+            .default("true")
+            .apply(Apply::NextConnection);
+    }
+}
+
+/// Alias, Owner and Issuer, as the known tables show a trust anchor.
+fn present(row: &Row) -> Presented {
+    let text = |name: &str| row.explicit(name).map(|value| value.text().to_owned()).unwrap_or_default();
+    let mut owner = String::from("(unreadable)");
+    let mut issuer = String::new();
+    if let Some(der) = pem::certificates(&text("certificate")).ok().and_then(|list| list.into_iter().next())
+        && let Ok((_, certificate)) = X509Certificate::from_der(&der)
+    {
+        owner = peer::display_name(certificate.subject());
+        issuer = peer::display_name(certificate.issuer());
+        if certificate.subject() == certificate.issuer() {
+            issuer.push_str("[self-signed]");
+        }
+    }
+    vec![("Alias", text("alias")), ("Owner", owner), ("Issuer", issuer)]
+}
+
+fn update_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
+    let path = context.context.full_path();
+    let argument = |index: usize| arguments.get(index).and_then(Option::as_deref).unwrap_or_default();
+    let (alias, file, force) = (argument(0), argument(1), argument(2).eq_ignore_ascii_case("true"));
+    let found = pem::certificates(file)
+        .map_err(|error| Problems::from(Problem::new(path.clone(), error.to_string()).parameter("file")))?;
+    let mut problems = Vec::new();
+    let mut edits = Vec::new();
+    for (index, der) in found.iter().enumerate() {
+        if !force && let Err(reason) = is_anchor(der, context.now.unix_timestamp()) {
+            problems.push(
+                Problem::new(path.clone(), reason)
+                    .parameter("file")
+                    .hint("add 'force true' to take it all the same"),
+            );
+        }
+        let alias = if index == 0 { alias.to_owned() } else { format!("{alias}-{}", index + 1) };
+        let text = encode(der);
+        match context.snapshot.row(context.context, &[&alias]) {
+            Some(row) if row.text(context.context, "certificate") == Some(&text) => {}
+            Some(_) => edits.push(Edit::Set {
+                context: path.clone(),
+                key: vec![alias],
+                values: BTreeMap::from([("certificate".to_owned(), Some(text))]),
+            }),
+            None => edits.push(Edit::Add {
+                context: path.clone(),
+                values: BTreeMap::from([("alias".to_owned(), alias), ("certificate".to_owned(), text)]),
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(ActionOutput { edits, ..ActionOutput::default() })
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+fn delete_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
+    let path = context.context.full_path();
+    let alias = arguments.first().and_then(Option::as_deref).unwrap_or_default();
+    let Some(row) = context.snapshot.row(context.context, &[alias]) else {
+        return Err(Problem::new(path, format!("Entry not found: {alias}")).parameter("alias").into());
+    };
+    let key = row.key(context.context).into_iter().map(str::to_owned).collect();
+    Ok(ActionOutput { edits: vec![Edit::Delete { context: path, key }], ..ActionOutput::default() })
+}
+
+fn import_public(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
+    let path = context.context.full_path();
+    let mut edits = Vec::new();
+    let mut known = 0usize;
+    for der in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        let alias = format!("public-{}", peer::fingerprint(der).get(..16).unwrap_or_default());
+        if context.snapshot.row(context.context, &[&alias]).is_some() {
+            known += 1;
+            continue;
+        }
+        edits.push(Edit::Add {
+            context: path.clone(),
+            values: BTreeMap::from([("alias".to_owned(), alias), ("certificate".to_owned(), encode(der))]),
+        });
+    }
+    let lines = vec![format!("{} authorities taken in, {known} were there already", edits.len())];
+    Ok(ActionOutput { lines, edits, ..ActionOutput::default() })
+}
+
+/// Why a certificate cannot be a trust anchor.
+fn is_anchor(der: &[u8], now: i64) -> Result<(), String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        return Err("the certificate cannot be read".to_owned());
+    };
+    let name = peer::display_name(certificate.subject());
+    let validity = certificate.validity();
+    if validity.not_after.timestamp() < now {
+        return Err(format!("'{name}' expired on {}", validity.not_after));
+    }
+    if validity.not_before.timestamp() > now {
+        return Err(format!("'{name}' is not valid before {}", validity.not_before));
+    }
+    match certificate.basic_constraints() {
+        Ok(Some(constraints)) if constraints.value.ca => Ok(()),
+        Ok(_) | Err(_) => Err(format!("'{name}' is not the certificate of an authority")),
+    }
+}
+
+/// PEM of a certificate.
+pub(crate) fn encode(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut text = String::with_capacity(body.len() + body.len() / 64 + 64);
+    text.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, further) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = further;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}
+
+/// The PEM texts of the anchors for clients of a kind of interface.
+pub(crate) fn client_anchors(snapshot: &Snapshot, kind: InterfaceKind) -> Vec<String> {
+    match kind {
+        InterfaceKind::Http => texts(snapshot, HttpClientTrust::CONTEXT),
+        InterfaceKind::Cti => texts(snapshot, CtiClientTrust::CONTEXT),
+    }
+}
+
+/// The PEM texts of the anchors for servers that this suite calls.
+pub(crate) fn server_anchors(snapshot: &Snapshot) -> Vec<String> {
+    let mut all = texts(snapshot, ServerTrust::CONTEXT);
+    all.extend(texts(snapshot, DefaultTrust::CONTEXT));
+    all
+}
+
+fn texts(snapshot: &Snapshot, context: &'static Context) -> Vec<String> {
+    snapshot
+        .rows_of(context)
+        .iter()
+        .filter_map(|row| row.text(context, "certificate").map(str::to_owned))
+        .collect()
+}
+
+/// The anchors as rustls takes them; what cannot be read is left out and logged, so it is not trusted.
+pub(crate) fn root_store(texts: &[String]) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    for text in texts {
+        match pem::certificates(text) {
+            Ok(found) => {
+                let (_, ignored) = store.add_parsable_certificates(found);
+                if ignored > 0 {
+                    tracing::warn!(ignored, "trust anchors left out: they cannot be used");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "trust anchor left out"),
+        }
+    }
+    store
+}
