@@ -1,0 +1,232 @@
+//! One interface at work: bind, accept, hand over.
+
+use crate::bind;
+use crate::connection::{ConnectionHandler, ConnectionInfo, Stream};
+use crate::handshake;
+use crate::limits::{Counter, Limits, Permit};
+use crate::settings::Configured;
+use arc_swap::ArcSwap;
+use openadp_tls::{InterfaceKind, Tls};
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// First and longest wait before an interface that could not be bound is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// Wait after a failed accept, which mostly means that the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Ids of connections are unique in the process, across kinds and interfaces.
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// What all interfaces of a kind share.
+pub(crate) struct Shared {
+    pub(crate) counter: Arc<Counter>,
+    pub(crate) handler: Arc<dyn ConnectionHandler>,
+    pub(crate) kind: InterfaceKind,
+    pub(crate) limits: ArcSwap<Limits>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) tls: Arc<Tls>,
+}
+
+impl Shared {
+    pub(crate) fn label(&self) -> &'static str {
+        match self.kind {
+            InterfaceKind::Cti => "cti",
+            InterfaceKind::Http => "http",
+        }
+    }
+}
+
+/// One interface.
+pub(crate) struct Interface {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) configured: ArcSwap<Configured>,
+    pub(crate) drain: CancellationToken,
+    pub(crate) state: Mutex<Result<SocketAddr, String>>,
+}
+
+impl Interface {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.configured.load().address()
+    }
+
+    /// Takes new settings of the same address: they hold for connections from now on.
+    pub(crate) fn configure(&self, configured: Configured) {
+        self.configured.store(Arc::new(configured));
+        self.prepare_tls();
+    }
+
+    /// Builds the TLS configuration ahead of the first handshake: making keys takes a while.
+    fn prepare_tls(&self) {
+        let configured = self.configured.load_full();
+        let tls = self.shared.tls.clone();
+        if configured.secure {
+            self.shared.tasks.spawn_blocking(move || {
+                if let Err(error) = tls.server_config(&configured.interface, configured.client_auth, &configured.names)
+                {
+                    let source = error.source().map(ToString::to_string);
+                    tracing::warn!(alarm = "interfaceNotSecured", %error, source, "no handshake will succeed");
+                }
+            });
+        }
+    }
+
+    /// Tries to bind once and notes how it went.
+    pub(crate) fn bind(&self) -> Option<TcpListener> {
+        self.prepare_tls();
+        let bound = bind::bind(self.address()).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match bound {
+            Ok((local, listener)) => {
+                tracing::info!(kind = self.shared.label(), %local, secure = self.configured.load().secure, "listening");
+                *state = Ok(local);
+                Some(listener)
+            }
+            Err(error) => {
+                let reason = bind::reason(&error);
+                // Said once per reason, not at every retry.
+                if state.as_ref().err() != Some(&reason) {
+                    tracing::warn!(alarm = "interfaceNotListening", kind = self.shared.label(), address = %self.address(), reason, "not listening");
+                }
+                *state = Err(reason);
+                None
+            }
+        }
+    }
+
+    /// Accepts until told to drain. Returning closes the socket.
+    pub(crate) async fn run(self: Arc<Self>, mut listener: Option<TcpListener>) {
+        let mut retry = RETRY_FIRST;
+        loop {
+            if let Some(listener) = listener.take() {
+                tokio::select! {
+                    () = self.drain.cancelled() => {}
+                    () = self.accept(&listener) => {}
+                }
+                return;
+            }
+            tokio::select! {
+                () = self.drain.cancelled() => return,
+                () = tokio::time::sleep(retry) => {}
+            }
+            retry = (retry * 2).min(RETRY_MOST);
+            listener = self.bind();
+        }
+    }
+
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        let kind = self.shared.label();
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                // The peer was gone before we looked: nothing of ours is wrong.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    metrics::counter!("listener_accept_failures_total", "kind" => kind).increment(1);
+                    tracing::warn!(kind, address = %self.address(), %error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Counts a connection and starts its task, or closes it.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let kind = self.shared.label();
+        let limits = **self.shared.limits.load();
+        metrics::counter!("listener_connections_accepted_total", "kind" => kind).increment(1);
+        match self.shared.counter.open(peer.ip(), &limits) {
+            Ok(permit) => {
+                let this = self.clone();
+                self.shared.tasks.spawn(this.connection(stream, peer, limits, permit));
+            }
+            Err(refusal) => {
+                metrics::counter!("listener_connections_refused_total", "kind" => kind, "reason" => refusal.label())
+                    .increment(1);
+                tracing::debug!(kind, %peer, reason = refusal.label(), "connection refused");
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        limits: Limits,
+        permit: Permit,
+    ) {
+        let _active = Active::new(self.shared.label(), permit);
+        let Ok(local) = stream.local_addr().and_then(|local| bind::prepare(&stream, &limits).map(|()| local))
+        else {
+            return; // closed already
+        };
+        let configured = self.configured.load_full();
+        let (stream, tls) = if configured.secure {
+            let shaking = handshake::secure(stream, &configured, &self.shared.tls, limits.handshake_timeout);
+            let shaken = tokio::select! {
+                // Nothing is under way on a connection that is not even secured.
+                () = self.drain.cancelled() => return,
+                shaken = shaking => shaken,
+            };
+            match shaken {
+                Ok((stream, info)) => (stream, Some(info)),
+                Err(failure) => {
+                    let (kind, reason) = (self.shared.label(), failure.label());
+                    metrics::counter!("listener_handshake_failures_total", "kind" => kind, "reason" => reason)
+                        .increment(1);
+                    tracing::debug!(kind, %peer, reason, "handshake failed");
+                    return;
+                }
+            }
+        } else {
+            (Stream::Plain(stream), None)
+        };
+        let connection_id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let info =
+            Arc::new(ConnectionInfo { connection_id, interface: configured.interface, local, peer, tls });
+        let span = handshake::span(&info);
+        let serving = self.shared.handler.clone().serve(stream, info, self.drain.clone()).instrument(span);
+        tokio::select! {
+            () = serving => {}
+            () = self.drained_too_long() => {
+                let kind = self.shared.label();
+                metrics::counter!("listener_connections_aborted_total", "kind" => kind).increment(1);
+                tracing::info!(kind, %peer, "connection aborted: not finished within the drain limit");
+            }
+        }
+    }
+
+    async fn drained_too_long(&self) {
+        self.drain.cancelled().await;
+        let limit = self.shared.limits.load().drain_timeout;
+        tokio::time::sleep(limit).await;
+    }
+}
+
+/// One open connection in the gauge.
+struct Active {
+    kind: &'static str,
+    _permit: Permit,
+}
+
+impl Active {
+    fn new(kind: &'static str, permit: Permit) -> Self {
+        metrics::gauge!("listener_connections_active", "kind" => kind).increment(1.0);
+        Self { kind, _permit: permit }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        metrics::gauge!("listener_connections_active", "kind" => self.kind).decrement(1.0);
+    }
+}
