@@ -1,1 +1,110 @@
-//! Benchmarks.
+//! What the benchmarks share: pinning, medians, a load generator that is not ours (wrk), a raw client for event streams.
+
+mod stream;
+
+pub use stream::{Client, Stream};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use openadp_suite::{Lab, Running};
+use std::process::Command;
+
+/// Core of whatever serves.
+pub const SERVER_CORE: &str = "0";
+/// Core of whatever asks.
+pub const CLIENT_CORE: &str = "1";
+
+/// How many runs a median is taken of: 5, or `RUNS`.
+pub fn runs() -> usize {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the benchmarks, not of the suite")]
+    std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(5)
+}
+
+/// Prints a line of the report.
+#[expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
+pub fn report(line: &str) {
+    println!("{line}");
+}
+
+/// The value that half of the samples do not exceed.
+pub fn median(samples: &[f64]) -> f64 {
+    percentile(samples, 0.5)
+}
+
+/// The smallest sample that this share of the samples does not exceed.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small counts")]
+pub fn percentile(samples: &[f64], share: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+/// Pins a process, all its threads and its children.
+///
+/// # Errors
+/// When `taskset` fails.
+pub fn pin(process: u32, core: &str) -> Result<()> {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    for id in std::iter::once(process.to_string()).chain(children.split_whitespace().map(str::to_owned)) {
+        let output = Command::new("taskset").args(["-a", "-c", "-p", core, &id]).output().context("running taskset")?;
+        ensure!(output.status.success(), "taskset: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// A running lab, pinned to the server's core.
+///
+/// # Errors
+/// When it does not start.
+pub fn pinned_lab() -> Result<Lab> {
+    let lab = Lab::start()?;
+    pin(process(&lab)?.id(), SERVER_CORE)?;
+    Ok(lab)
+}
+
+/// The lab's process.
+///
+/// # Errors
+/// When it does not run.
+pub fn process(lab: &Lab) -> Result<&Running> {
+    lab.process.as_ref().context("the lab does not run")
+}
+
+/// Requests a second by wrk with this many connections for five seconds, every answer a success.
+///
+/// # Errors
+/// When an answer was none.
+pub fn wrk(url: &str, headers: &[String], connections: u32) -> Result<f64> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", CLIENT_CORE, "wrk", "-t1", "-d5s", &format!("-c{connections}")]);
+    for header in headers {
+        command.args(["-H", header]);
+    }
+    let output = command.arg(url).output().context("running wrk")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.contains("Non-2xx") || !output.status.success() {
+        bail!("wrk got errors from {url}:\n{text}");
+    }
+    text.lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
+        .with_context(|| format!("no rate in:\n{text}"))
+}
+
+/// A Basic credentials header line.
+pub fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Authorization: Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Resident memory of a process in bytes.
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("reading the process's status")?;
+    let kilobytes: f64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
+        .context("no VmRSS")?;
+    Ok(kilobytes * 1024.0)
+}
