@@ -1,0 +1,203 @@
+//! Bodies of requests under limits of size and time, and how long we waited for the client to send them.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Why a request's body could not be read. Applications answer 413, 408 and 400.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection broke, or the body is malformed.
+    #[error("request body broken off or malformed")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The client did not send it in time.
+    #[error("request body not sent in time")]
+    Timeout,
+    /// More bytes than allowed.
+    #[error("request body longer than {limit} bytes")]
+    TooLarge {
+        /// How many are allowed.
+        limit: usize,
+    },
+}
+
+/// Reads a request's body whole.
+///
+/// # Errors
+/// When it is longer than `limit` bytes or than the container allows, comes too slowly, or breaks off.
+pub async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let announced = body.size_hint().lower();
+    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(BodyError::TooLarge { limit });
+    }
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.into_inner().downcast::<BodyError>() {
+            Ok(own) => *own,
+            Err(other) => BodyError::Broken(other),
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if data.len() > limit - collected.len() {
+                return Err(BodyError::TooLarge { limit });
+            }
+            collected.extend_from_slice(&data);
+        }
+    }
+    Ok(collected.freeze())
+}
+
+/// How long a request has waited for its client's body.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Mutex<Waited>);
+
+#[derive(Debug, Default)]
+struct Waited {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    fn begin(&self) {
+        let mut waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waited.since.get_or_insert_with(Instant::now);
+    }
+    fn end(&self) {
+        let mut waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = waited.since.take() {
+            waited.before += since.elapsed();
+        }
+    }
+    /// Time spent waiting so far.
+    pub(crate) fn waited(&self) -> Duration {
+        let waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waited.before + waited.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// A request's body under limits of size and time.
+pub(crate) struct CappedBody<B> {
+    inner: B,
+    deadline: Pin<Box<Sleep>>,
+    left: usize,
+    limit: usize,
+    pace: Arc<Pace>,
+}
+
+impl<B> CappedBody<B> {
+    pub(crate) fn new(inner: B, limit: usize, timeout: Duration, pace: Arc<Pace>) -> Self {
+        Self { inner, deadline: Box::pin(tokio::time::sleep(timeout)), left: limit, limit, pace }
+    }
+}
+
+impl<B> HttpBody for CappedBody<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            this.pace.begin();
+            return this.deadline.as_mut().poll(cx).map(|()| {
+                this.pace.end();
+                Some(Err(BodyError::Timeout))
+            });
+        };
+        this.pace.end();
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
+            if let Some(data) = frame.data_ref() {
+                this.left = this.left.checked_sub(data.len()).ok_or(BodyError::TooLarge { limit: this.limit })?;
+            }
+            Ok(frame)
+        }))
+    }
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer's body that holds something until it was sent or dropped.
+pub(crate) struct HeldBody<T> {
+    inner: Body,
+    _held: T,
+}
+
+impl<T> HeldBody<T> {
+    pub(crate) fn new(inner: Body, held: T) -> Self {
+        Self { inner, _held: held }
+    }
+}
+
+impl<T: Unpin> HttpBody for HeldBody<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+
+    fn capped<B>(inner: B, limit: usize) -> Body
+    where
+        B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Body::new(CappedBody::new(inner, limit, Duration::from_secs(3), Arc::new(Pace::default())))
+    }
+
+    #[tokio::test]
+    async fn the_tighter_limit_holds() {
+        let body = || Full::new(Bytes::from_static(b"twelve bytes"));
+        assert_eq!(read_body(capped(body(), 12), 12).await.unwrap(), "twelve bytes");
+        assert!(matches!(read_body(capped(body(), 11), 99).await, Err(BodyError::TooLarge { limit: 11 })));
+        assert!(matches!(read_body(capped(body(), 99), 11).await, Err(BodyError::TooLarge { limit: 11 })));
+    }
+
+    #[tokio::test]
+    async fn an_unannounced_body_is_cut_too() {
+        let chunks = (0..5).map(|_| Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"abc"))));
+        let body = StreamBody::new(futures_util::stream::iter(chunks));
+        assert!(matches!(read_body(Body::new(body), 14).await, Err(BodyError::TooLarge { limit: 14 })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_times_out_and_the_wait_is_known() {
+        let pace = Arc::new(Pace::default());
+        let silent = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        let body = CappedBody::new(silent, 10, Duration::from_secs(3), pace.clone());
+        assert!(matches!(read_body(Body::new(body), 10).await, Err(BodyError::Timeout)));
+        assert!(pace.waited() >= Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn a_broken_body_says_so() {
+        let chunks = [Ok(Frame::data(Bytes::from_static(b"abc"))), Err(std::io::Error::other("reset"))];
+        let body = StreamBody::new(futures_util::stream::iter(chunks));
+        assert!(matches!(read_body(capped(body, 10), 10).await, Err(BodyError::Broken(_))));
+    }
+}

@@ -1,0 +1,247 @@
+//! The container: applications on connections.
+
+use crate::activity::{Activity, Allowed, Watched};
+use crate::mount::Mounts;
+use crate::settings::LimitSettings;
+use crate::{Application, BuildError, ConnectionInfo, Host};
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use openadp_listener::{BoxFuture, ConnectionHandler, Stream, WebApp};
+use openadp_settings::{Live, Store};
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Time between HTTP/2 pings that find out whether a silent client is still there, and how long each may take.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What an idle connection gets to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// An application in the container.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) name: &'static str,
+    running: Arc<AtomicU32>,
+}
+
+/// Serves applications on the connections that a listener hands over.
+pub struct WebContainer {
+    applications: Vec<Hosted>,
+    limits: Live<LimitSettings>,
+    mounts: Mounts,
+    rules: ClientCertificateRules,
+    running: Arc<AtomicU32>,
+    tasks: TaskTracker,
+}
+
+impl WebContainer {
+    /// A container with these applications.
+    ///
+    /// # Errors
+    /// When two mounts are the same, or one has no segment.
+    pub fn new(host: &Host, applications: Vec<Application>) -> Result<Arc<Self>, BuildError> {
+        Self::over(&host.store, &host.tasks, applications)
+    }
+
+    pub(crate) fn over(
+        store: &Arc<Store>,
+        tasks: &TaskTracker,
+        applications: Vec<Application>,
+    ) -> Result<Arc<Self>, BuildError> {
+        let hosted =
+            applications.iter().map(|a| Hosted { name: a.name, running: Arc::new(AtomicU32::new(0)) }).collect();
+        Ok(Arc::new(Self {
+            applications: hosted,
+            limits: store.live(),
+            mounts: Mounts::new(applications)?,
+            rules: ClientCertificateRules::new(store.clone()),
+            running: Arc::new(AtomicU32::new(0)),
+            tasks: tasks.clone(),
+        }))
+    }
+    pub(crate) fn application(&self, index: usize) -> &Hosted {
+        &self.applications[index]
+    }
+    pub(crate) fn limits(&self) -> Arc<LimitSettings> {
+        self.limits.load()
+    }
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+    pub(crate) fn rules(&self) -> &ClientCertificateRules {
+        &self.rules
+    }
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    fn allowed(&self) -> Allowed {
+        let limits = self.limits();
+        Allowed {
+            head: Duration::from_secs(limits.head_timeout_secs.into()),
+            idle: Duration::from_secs(limits.idle_timeout_secs.into()),
+            write: Duration::from_secs(limits.write_timeout_secs.into()),
+        }
+    }
+
+    fn builder(&self) -> Builder<Tracked> {
+        let limits = self.limits();
+        let head_bytes = usize::try_from(limits.max_head_bytes).unwrap_or(usize::MAX);
+        let mut builder = Builder::new(Tracked(self.tasks.clone()));
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            // The time limits are ours (see `activity`): hyper's would close connections that are merely kept alive.
+            .header_read_timeout(None)
+            .max_buf_size(head_bytes)
+            .max_headers(usize::try_from(limits.max_headers).unwrap_or(usize::MAX))
+            .half_close(false);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(limits.max_streams)
+            .max_header_list_size(limits.max_head_bytes);
+        builder
+    }
+
+    async fn connection(self: Arc<Self>, stream: Stream, info: Arc<ConnectionInfo>, drain: CancellationToken) {
+        let activity = Activity::new();
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let service = {
+            let (container, activity) = (self.clone(), activity.clone());
+            hyper::service::service_fn(move |request: Request<Incoming>| {
+                let in_flight = activity.request();
+                let answering = container.clone().handle(info.clone(), request, in_flight);
+                async move { Ok::<Response<Body>, Infallible>(answering.await) }
+            })
+        };
+        let builder = self.builder();
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        let mut draining = false;
+        let mut look = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = %error, "connection ended");
+                    }
+                    return;
+                }
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(look) => match activity.check(self.allowed()) {
+                    Ok(next) => look = next,
+                    Err(expired) => {
+                        metrics::counter!("http_connections_expired_total", "reason" => expired.label()).increment(1);
+                        connection.as_mut().graceful_shutdown();
+                        // The outcome does not matter any more.
+                        let _ended = tokio::time::timeout(GOODBYE, connection).await;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl ConnectionHandler for WebContainer {
+    fn serve(
+        self: Arc<Self>,
+        stream: Stream,
+        info: Arc<ConnectionInfo>,
+        drain: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(self.connection(stream, info, drain))
+    }
+}
+
+/// One request that is being worked on; dropped with the answer's head.
+pub(crate) struct Running {
+    all: Arc<AtomicU32>,
+    own: Arc<AtomicU32>,
+}
+
+impl Running {
+    /// Counts a request, unless a limit is reached.
+    pub(crate) fn begin(container: &WebContainer, application: &Hosted, limits: &LimitSettings) -> Option<Self> {
+        let take = |counter: &Arc<AtomicU32>, limit: u32| {
+            counter
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < limit).then_some(now + 1))
+                .is_ok()
+        };
+        if !take(&container.running, limits.max_requests) {
+            return None;
+        }
+        if !take(&application.running, limits.max_requests_per_application) {
+            container.running.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        Some(Self { all: container.running.clone(), own: application.running.clone() })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::AcqRel);
+        self.own.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// hyper's own tasks (one per HTTP/2 stream), under the process's tracker.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// `Interface/Http/SSLCommonSettings/ClientAuthentication/WebApps`, read once per revision.
+pub(crate) struct ClientCertificateRules {
+    store: Arc<Store>,
+    rows: ArcSwap<(u64, Vec<WebApp>)>,
+}
+
+impl ClientCertificateRules {
+    fn new(store: Arc<Store>) -> Self {
+        let current = store.current();
+        Self { rows: ArcSwap::from_pointee((current.revision(), current.rows())), store }
+    }
+
+    /// Whether the application is not for this connection, because it has no valid client certificate.
+    pub(crate) fn refuses(&self, info: &ConnectionInfo, application: &str) -> bool {
+        if info.tls.as_ref().is_some_and(|tls| tls.client.is_some()) {
+            return false;
+        }
+        let current = self.store.current();
+        let mut held = self.rows.load_full();
+        if held.0 != current.revision() {
+            held = Arc::new((current.revision(), current.rows()));
+            self.rows.store(held.clone());
+        }
+        held.1.iter().any(|rule| {
+            rule.client_auth_req
+                && rule.interface_ip == info.interface.address
+                && rule.port == info.interface.port
+                && rule.application.eq_ignore_ascii_case(application)
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! The container's settings. cli.md 5.6.
+
+use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, context};
+
+context! {
+    /// General settings of the web container.
+    pub struct GeneralSettings = Context::single(Tree::Adp, "Applications/WebContainer/Tomcat/GeneralSettings") => {
+        /// How user ids and passwords of Basic authentication are encoded by the clients.
+        pub authentication_encoding: String =
+            Parameter::new("authenticationEncoding", Kind::Choice(&["ISO-8859-1", "UTF-8"])).default("ISO-8859-1");
+    }
+}
+
+context! {
+    /// Limits of the web container. A request beyond one of them gets a clear refusal and costs the others nothing.
+    pub struct LimitSettings = Context::single(Tree::Adp, "Applications/WebContainer/Tomcat/Limits") => {
+        /// Time within which every request is answered, or refused with 503. Time spent waiting for the client's own
+        /// body is not counted, and an answer's body may take longer.
+        pub answer_timeout_millis: u32 =
+            Parameter::new("answerTimeoutInMilliseconds", Kind::integer(100, 2000)).default("2000").unit("milliseconds");
+        /// Time that a client has to send the head of a request once it has begun.
+        pub head_timeout_secs: u32 = Parameter::new("headTimeoutInSeconds", Kind::integer(1, 60))
+            .default("10").unit("seconds");
+        /// Time that a client has to send the body of a request.
+        pub body_timeout_secs: u32 = Parameter::new("bodyTimeoutInSeconds", Kind::integer(1, 600))
+            .default("30").unit("seconds");
+        /// Time after which a connection without a request is closed.
+        pub idle_timeout_secs: u32 = Parameter::new("idleTimeoutInSeconds", Kind::integer(1, 3600))
+            .default("75").unit("seconds");
+        /// Time after which a connection is closed whose client does not read what it is sent.
+        pub write_timeout_secs: u32 = Parameter::new("writeTimeoutInSeconds", Kind::integer(1, 600))
+            .default("30").unit("seconds");
+        /// Bytes of a request's body.
+        pub max_body_bytes: u32 = Parameter::new("maxBodyBytes", Kind::integer(1024, 104_857_600))
+            .default("1048576").unit("bytes");
+        /// Bytes of a request's head.
+        pub max_head_bytes: u32 = Parameter::new("maxHeadBytes", Kind::integer(8192, 262_144))
+            .default("32768").unit("bytes").apply(Apply::NextConnection);
+        /// Header fields of a request.
+        pub max_headers: u32 = Parameter::new("maxHeaders", Kind::integer(16, 1000))
+            .default("100").apply(Apply::NextConnection);
+        /// Requests at once on one HTTP/2 connection.
+        pub max_streams: u32 = Parameter::new("maxStreamsPerConnection", Kind::integer(1, 10_000))
+            .default("250").apply(Apply::NextConnection);
+        /// Requests of all applications that are worked on at once; further ones are refused with 503.
+        pub max_requests: u32 = Parameter::new("maxConcurrentRequests", Kind::integer(1, 100_000)).default("2000");
+        /// Requests of one application that are worked on at once; further ones are refused with 503.
+        pub max_requests_per_application: u32 =
+            Parameter::new("maxConcurrentRequestsPerApplication", Kind::integer(1, 100_000)).default("1500");
+    }
+}
+
+/// All contexts of this crate.
+pub const MODULE: Module =
+    Module::new("webcontainer").contexts(&[GeneralSettings::CONTEXT, LimitSettings::CONTEXT]);
