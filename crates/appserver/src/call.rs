@@ -275,7 +275,13 @@ pub trait CallControl: Send + Sync {
     ///
     /// # Errors
     /// `NotFound` for an unknown user.
-    async fn call_log(&self, user: &UserId, kind: CallLogKind, start: usize, results: usize) -> PortResult<LogPage>;
+    async fn call_log(
+        &self,
+        user: &UserId,
+        kind: CallLogKind,
+        start: usize,
+        results: usize,
+    ) -> PortResult<LogPage>;
 
     /// Empties the user's call logs.
     ///

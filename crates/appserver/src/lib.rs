@@ -17,25 +17,30 @@ mod directory;
 mod error;
 mod feed;
 mod push;
+pub mod request_id;
 mod service;
 mod subscription;
 
 pub use account::{Account, AccountKind, AdminLevel, Credentials, Principal, UserId};
 pub use call::{
-    Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallPersonality, CallStart,
-    CallState, CallType, DialOptions, HookStatus, InternalReleaseCause, LogPage, Redirect, ReleasingParty, RemoteParty,
+    Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallPersonality,
+    CallStart, CallState, CallType, DialOptions, HookStatus, InternalReleaseCause, LogPage, Redirect,
+    ReleasingParty, RemoteParty,
 };
 pub use clock::{Clock, SystemClock, epoch_millis};
 pub use device::{
-    AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials, FileDecision,
-    FileRequest,
+    AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials,
+    FileDecision, FileRequest,
 };
-pub use directory::{Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, Profile, SearchTerm};
+pub use directory::{
+    Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, Profile, SearchTerm,
+};
 pub use error::{PortError, PortResult};
 pub use feed::{CallEventKind, Event, EventFeed, FeedEvent};
 pub use push::{DeviceToken, PushRegistration, PushRegistrations};
 pub use service::{
-    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, Service, ServiceKind, Services,
+    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, Service, ServiceKind,
+    Services,
 };
 pub use subscription::{
     ChannelRecord, EventSubscriptions, Owner, SubscriptionRecord, SubscriptionTarget, TerminationReason,

@@ -17,7 +17,10 @@ pub struct DeviceToken {
 
 impl std::fmt::Debug for DeviceToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeviceToken").field("kind", &self.kind).field("events", &self.events).finish_non_exhaustive()
+        f.debug_struct("DeviceToken")
+            .field("kind", &self.kind)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 

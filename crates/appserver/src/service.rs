@@ -59,8 +59,12 @@ pub enum ServiceKind {
 
 impl ServiceKind {
     /// All kinds.
-    pub const ALL: [Self; 4] =
-        [Self::CallForwardingAlways, Self::CallForwardingBusy, Self::CallForwardingNoAnswer, Self::DoNotDisturb];
+    pub const ALL: [Self; 4] = [
+        Self::CallForwardingAlways,
+        Self::CallForwardingBusy,
+        Self::CallForwardingNoAnswer,
+        Self::DoNotDisturb,
+    ];
 
     /// Name as the service list and the event packages spell it.
     pub fn display_name(self) -> &'static str {

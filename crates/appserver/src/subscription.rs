@@ -137,7 +137,10 @@ pub trait EventSubscriptions: Send + Sync {
     ///
     /// # Errors
     /// `LimitReached`.
-    async fn add_subscription(&self, subscription: &SubscriptionRecord) -> PortResult<Option<SubscriptionRecord>>;
+    async fn add_subscription(
+        &self,
+        subscription: &SubscriptionRecord,
+    ) -> PortResult<Option<SubscriptionRecord>>;
 
     /// Changes the time at which a subscription expires.
     ///

@@ -1,0 +1,227 @@
+//! The SQLite file: opening, reading, and one way to write.
+//!
+//! Every process has one writer connection, on which transactions begin with `BEGIN IMMEDIATE`, and a few readers. A
+//! commit runs to its end even when the request that asked for it is cancelled, and wakes the other processes after it.
+
+use openadp_appserver::{Clock, PortError, PortResult, epoch_millis};
+use openadp_wake::Wake;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, SqlSafeStr as _, Transaction};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+/// Readers of one process; each is a thread, and reads are short.
+const READERS: u32 = 4;
+/// How long a statement waits for another process's transaction, and a request for a connection: below the two
+/// seconds in which every request is answered.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1_200);
+
+/// Topic of everything that the feed carries.
+pub(crate) const FEED: &str = "feed";
+/// Topic of channels and subscriptions.
+pub(crate) const SUBSCRIPTIONS: &str = "subscriptions";
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or file could not be made.
+    #[error("cannot prepare {}", path.display())]
+    File {
+        /// What could not be made.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No random key could be made.
+    #[error("cannot make a key")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database could not be opened or brought up to date.
+    #[error("cannot open the database {}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What a database error means to the caller of a port.
+pub(crate) fn fault(error: sqlx::Error) -> PortError {
+    let busy = match &error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // Primary result codes 5 (busy) and 6 (locked), extended ones in the higher bits.
+        sqlx::Error::Database(database) => database
+            .code()
+            .and_then(|code| code.parse::<u32>().ok())
+            .is_some_and(|code| matches!(code & 0xff, 5 | 6)),
+        _ => false,
+    };
+    if busy { PortError::Unavailable(Box::new(error)) } else { PortError::Internal(Box::new(error)) }
+}
+
+/// A stored document that does not read back is a fault of ours, never of the caller.
+pub(crate) fn unreadable(error: serde_json::Error) -> PortError {
+    PortError::Internal(Box::new(error))
+}
+
+/// JSON of a value of ours.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> PortResult<String> {
+    serde_json::to_string(value).map_err(unreadable)
+}
+
+/// A count or id as SQLite stores it.
+pub(crate) fn int(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
+
+/// A stored count or id.
+pub(crate) fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+#[derive(Clone)]
+pub(crate) struct Db {
+    read: SqlitePool,
+    write: SqlitePool,
+    wake: Wake,
+    tasks: TaskTracker,
+    clock: Arc<dyn Clock>,
+}
+
+impl Db {
+    /// Opens the file, making or migrating it under a lock where needed.
+    pub(crate) async fn open(
+        data_dir: &Path,
+        wake: Wake,
+        tasks: TaskTracker,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let folder = data_dir.join("appserver");
+        let path = folder.join("appserver.db");
+        let lock_path = folder.join("lock");
+        let prepare = {
+            let (folder, path, lock_path) = (folder.clone(), path.clone(), lock_path.clone());
+            move || -> Result<std::fs::File, OpenError> {
+                let error = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| error(&folder, e))?;
+                let open = |path: &Path| {
+                    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|e| error(path, e))
+                };
+                drop(open(&path)?);
+                let lock = open(&lock_path)?;
+                lock.lock().map_err(|e| error(&lock_path, e))?;
+                Ok(lock)
+            }
+        };
+        let lock = tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(|source| OpenError::Database { path: path.clone(), source: Box::new(source) })??;
+        let database = |source: sqlx::Error| OpenError::Database { path: path.clone(), source: Box::new(source) };
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode this survives a crash of the process; a power cut may lose the last moments, never the order.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = |connections: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let write = pool(1).connect_with(options.clone()).await.map_err(database)?;
+        let migrations = vec![Migration::new(
+            1,
+            "init".into(),
+            MigrationType::Simple,
+            include_str!("../migrations/0001_init.sql").into_sql_str(),
+            false,
+        )];
+        Migrator::with_migrations(migrations)
+            .run(&write)
+            .await
+            .map_err(|source| OpenError::Database { path: path.clone(), source: Box::new(source) })?;
+        let read = pool(READERS).connect_with(options.pragma("query_only", "1")).await.map_err(database)?;
+        drop(lock);
+        Ok(Self { read, write, wake, tasks, clock })
+    }
+
+    /// The readers.
+    pub(crate) fn read(&self) -> &SqlitePool {
+        &self.read
+    }
+
+    /// Wake-ups of the node.
+    pub(crate) fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// The time now, milliseconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        epoch_millis(self.clock.now())
+    }
+
+    /// Begins a transaction that may write; waits for its turn.
+    pub(crate) async fn begin(&self) -> PortResult<WriteTx> {
+        let tx = self.write.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+        Ok(WriteTx { tx, topics: Vec::new(), db: self.clone(), now: self.now() })
+    }
+
+    /// A transaction that sees one state of everything and writes nothing.
+    pub(crate) async fn snapshot(&self) -> PortResult<Transaction<'static, Sqlite>> {
+        self.read.begin().await.map_err(fault)
+    }
+
+    /// Closes the connections; what was committed stays.
+    pub(crate) async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// A transaction that may write. Dropped without commit it leaves nothing behind.
+pub(crate) struct WriteTx {
+    tx: Transaction<'static, Sqlite>,
+    topics: Vec<&'static str>,
+    db: Db,
+    /// When it began: the time of everything that happens in it.
+    pub(crate) now: i64,
+}
+
+impl WriteTx {
+    /// The connection, for statements.
+    pub(crate) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.tx
+    }
+
+    /// Notes a topic that is notified after the commit.
+    pub(crate) fn touch(&mut self, topic: &'static str) {
+        if !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+    }
+
+    /// Commits and wakes. Runs to its end even if the caller goes away.
+    pub(crate) async fn commit(self) -> PortResult<()> {
+        let Self { tx, topics, db, .. } = self;
+        let tasks = db.tasks.clone();
+        let commit = async move {
+            tx.commit().await.map_err(fault)?;
+            for topic in topics {
+                db.wake.notify(topic);
+            }
+            Ok(())
+        };
+        tasks.spawn(commit).await.map_err(|error| PortError::Internal(Box::new(error)))?
+    }
+}
