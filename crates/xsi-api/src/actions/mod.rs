@@ -1,0 +1,73 @@
+//! Xsi-Actions: profile, services, directories, call logs, calls, push registrations (xsi.md 3).
+
+mod calls;
+mod directories;
+mod logs;
+mod profile;
+mod push;
+mod services;
+
+use crate::api::{Call, Outcome, Path};
+use crate::error::ApiError;
+use crate::{Method, Reply};
+use openadp_xsi_schema::{Document, Element, VersionBaseline, Versions};
+
+/// The release whose interface this is.
+const BASELINE: &str = "24.0";
+
+/// Finds the resource of a path below `/v2.0/`.
+pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
+    match *path.names() {
+        ["versions"] => versions(call),
+        ["system", "services", "routepoint", "applicationcontroller", _] => application_controller(call),
+        ["user", _, ..] => {
+            let user = call.subscriber(path.id(1)).await?;
+            match path.names()[2..] {
+                ["profile"] => profile::profile(call, &user).await,
+                ["profile", "fac"] => profile::feature_access_codes(call, &user).await,
+                ["profile", "registrations"] => profile::registrations(call, &user).await,
+                ["profile", "schedule"] => profile::schedules(call, &user).await,
+                ["profile", "device"] => profile::devices(call, &user).await,
+                ["profile", "device", _] => profile::device(call, &user, path.id(4)).await,
+                ["profile", "pushnotificationregistrations"] => push::all(call, &user).await,
+                ["profile", "pushnotificationregistrations", _] => push::one(call, &user, path.id(4)).await,
+                ["services"] => services::list(call, &user).await,
+                ["services", segment] => services::one(call, &user, segment).await,
+                ["directories", "enterprise"] => directories::enterprise(call, &user).await,
+                ["directories", "group"] => directories::group(call, &user).await,
+                ["directories", "calllogs"] => logs::all(call, &user).await,
+                ["directories", "calllogs", kind] => logs::one(call, &user, kind).await,
+                ["directories", "enhancedcalllogs"] => logs::enhanced(call, &user, None).await,
+                ["directories", "enhancedcalllogs", kind] => logs::enhanced(call, &user, Some(kind)).await,
+                ["calls"] => calls::list(call, &user, path.id(1)).await,
+                ["calls", "new"] => calls::dial(call, &user).await,
+                ["calls", "hookstatus"] => calls::hook_status(call, &user).await,
+                ["calls", _] => calls::one(call, &user, path.id(3)).await,
+                ["calls", _, action] => calls::act(call, &user, path.id(3), action).await,
+                ["calls", _, "consulttransfer", _] => {
+                    calls::consult_transfer(call, &user, path.id(3), path.id(5)).await
+                }
+                _ => Err(ApiError::ResourceNotFound),
+            }
+        }
+        _ => Err(ApiError::ResourceNotFound),
+    }
+}
+
+/// What release this is (xsi.md 1.2); clients use it as their first test.
+pub(crate) fn versions(call: &Call<'_>) -> Outcome {
+    get_only(call)?;
+    let baseline = VersionBaseline { baseline: BASELINE.to_owned() };
+    let versions = Versions { commands: baseline.clone(), event_packages: Some(baseline) };
+    Ok(Reply::document(200, versions.to_element()))
+}
+
+/// Whether requests are served: a contact-centre client asks this as its health check (cti.md 8).
+pub(crate) fn application_controller(call: &Call<'_>) -> Outcome {
+    get_only(call)?;
+    Ok(Reply::document(200, Element::new("ApplicationController").with(Element::text("state", "ready"))))
+}
+
+fn get_only(call: &Call<'_>) -> Result<(), ApiError> {
+    if call.method == Method::Get { Ok(()) } else { Err(ApiError::MethodNotAllowed { allow: "GET" }) }
+}

@@ -1,0 +1,282 @@
+//! What the application server says, as XSI documents: each mapping once.
+
+use crate::delivery::{Package, Packages, StateKind};
+use openadp_appserver as port;
+use openadp_appserver::{Event, PortError, PortResult, Ports, ServiceKind, UserId};
+use openadp_xsi_schema as wire;
+use openadp_xsi_schema::{CallEventType, EventData, Flag, Patch, ServiceDocument};
+use std::sync::Arc;
+
+/// An address.
+pub(crate) fn address(address: &port::Address) -> wire::Address {
+    wire::Address::of(&address.value, address.country_code.as_deref())
+}
+
+/// One party's half of a call (xsi.md 3.7).
+pub(crate) fn call(call: &port::Call) -> wire::Call {
+    wire::Call {
+        call_id: call.id.0.clone(),
+        ext_tracking_id: call.external_tracking_id.clone(),
+        network_call_id: Some(call.network_call_id.clone()).filter(|id| !id.is_empty()),
+        personality: match call.personality {
+            port::CallPersonality::ClickToDial => wire::Personality::ClickToDial,
+            port::CallPersonality::Originator => wire::Personality::Originator,
+            port::CallPersonality::Terminator => wire::Personality::Terminator,
+        },
+        state: match call.state {
+            port::CallState::Active => wire::CallState::Active,
+            port::CallState::Alerting => wire::CallState::Alerting,
+            port::CallState::Detached => wire::CallState::Detached,
+            port::CallState::Held => wire::CallState::Held,
+            port::CallState::Released => wire::CallState::Released,
+            port::CallState::RemoteHeld => wire::CallState::RemoteHeld,
+        },
+        release_cause: call.release_cause.map(|cause| wire::ReleaseCause {
+            internal_release_cause: Some(match cause {
+                port::InternalReleaseCause::Busy => wire::InternalReleaseCause::Busy,
+                port::InternalReleaseCause::RequestTimeout => wire::InternalReleaseCause::RequestTimeout,
+                port::InternalReleaseCause::TemporarilyUnavailable => {
+                    wire::InternalReleaseCause::TemporarilyUnavailable
+                }
+                port::InternalReleaseCause::UserNotFound => wire::InternalReleaseCause::UserNotFound,
+            }),
+            ..wire::ReleaseCause::default()
+        }),
+        releasing_party: call.releasing_party.map(|party| match party {
+            port::ReleasingParty::Local => wire::ReleasingParty::LocalRelease,
+            port::ReleasingParty::Remote => wire::ReleasingParty::RemoteRelease,
+        }),
+        remote_party: remote_party(&call.remote),
+        redirect: call.redirect.as_ref().map(|redirect| wire::Redirect {
+            address: Some(address(&redirect.address)),
+            reason: redirect.reason.clone(),
+            redirect_time: redirect.time,
+        }),
+        endpoint: Some(wire::Endpoint::access(call.address_of_record.clone())),
+        appearance: Some(call.appearance),
+        allow_answer: Flag(call.allow_answer),
+        start_time: call.start_time,
+        answer_time: call.answer_time,
+        held_time: call.held_time,
+        total_held_time: call.total_held_time,
+        detached_time: call.detached_time,
+        release_time: call.release_time,
+        ..wire::Call::default()
+    }
+}
+
+/// With privacy neither name nor address nor anything that tells them (xsi.md 3.7).
+fn remote_party(party: &port::RemoteParty) -> wire::RemoteParty {
+    let shown = !party.private;
+    wire::RemoteParty {
+        name: party.name.clone().filter(|_| shown),
+        address: shown.then(|| address(&party.address)),
+        user_id: party.user_id.as_ref().filter(|_| shown).map(ToString::to_string),
+        user_dn: party.user_dn.as_ref().filter(|_| shown).map(address),
+        privacy: Flag(party.private),
+        call_type: Some(match party.call_type {
+            port::CallType::Enterprise => wire::CallType::Enterprise,
+            port::CallType::Group => wire::CallType::Group,
+            port::CallType::Network => wire::CallType::Network,
+        }),
+    }
+}
+
+/// Hook status.
+pub(crate) fn hook(status: port::HookStatus) -> wire::HookState {
+    match status {
+        port::HookStatus::OffHook => wire::HookState::OffHook,
+        port::HookStatus::OnHook => wire::HookState::OnHook,
+    }
+}
+
+/// A number that calls are forwarded to, as an address; without a value there is no element.
+fn forward_to(number: Option<&String>) -> Patch<wire::Address> {
+    Patch::of(number.map(|number| wire::Address::of(number, None)))
+}
+
+/// A service with all its settings.
+pub(crate) fn service(service: &port::Service) -> ServiceDocument {
+    match service {
+        port::Service::CallForwardingAlways(s) => {
+            ServiceDocument::CallForwardingAlways(wire::CallForwardingAlways {
+                active: Some(s.active),
+                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
+                ring_splash: Some(s.ring_splash),
+            })
+        }
+        port::Service::CallForwardingBusy(s) => {
+            ServiceDocument::CallForwardingBusy(wire::CallForwardingBusy {
+                active: Some(s.active),
+                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
+            })
+        }
+        port::Service::CallForwardingNoAnswer(s) => {
+            ServiceDocument::CallForwardingNoAnswer(wire::CallForwardingNoAnswer {
+                active: Some(s.active),
+                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
+                number_of_rings: Some(s.number_of_rings),
+            })
+        }
+        port::Service::DoNotDisturb(s) => ServiceDocument::DoNotDisturb(wire::DoNotDisturb {
+            active: Some(s.active),
+            ring_splash: Some(s.ring_splash),
+        }),
+    }
+}
+
+fn service_event_type(kind: ServiceKind) -> &'static str {
+    match kind {
+        ServiceKind::CallForwardingAlways => "CallForwardingAlwaysEvent",
+        ServiceKind::CallForwardingBusy => "CallForwardingBusyEvent",
+        ServiceKind::CallForwardingNoAnswer => "CallForwardingNoAnswerEvent",
+        ServiceKind::DoNotDisturb => "DoNotDisturbEvent",
+    }
+}
+
+/// The data of a feed event; `None` for what no package carries or what needs a look at a port first.
+pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
+    let data = match event {
+        Event::Call { kind: port::CallEventKind::Redirected, call: half } => {
+            EventData::calls_redirected(&[call(half)])
+        }
+        Event::Call { kind, call: half } => EventData::call(
+            match kind {
+                port::CallEventKind::Answered => CallEventType::Answered,
+                port::CallEventKind::Forwarded => CallEventType::Forwarded,
+                port::CallEventKind::Held => CallEventType::Held,
+                port::CallEventKind::Originated => CallEventType::Originated,
+                port::CallEventKind::Originating => CallEventType::Originating,
+                port::CallEventKind::Received => CallEventType::Received,
+                port::CallEventKind::Released => CallEventType::Released,
+                port::CallEventKind::Retrieved => CallEventType::Retrieved,
+                port::CallEventKind::Transferred => CallEventType::Transferred,
+                port::CallEventKind::Redirected | port::CallEventKind::Updated => CallEventType::Updated,
+            },
+            &call(half),
+        ),
+        Event::Hook(status) => EventData::hook_status(hook(*status)),
+        Event::Service(changed) => EventData::service(&service(changed)),
+        Event::CredentialsChanged | Event::PushRegistrations | Event::SubscriberDeleted => return None,
+    };
+    Some(Arc::new(data))
+}
+
+/// A push registration.
+pub(crate) fn push_registration(registration: &port::PushRegistration) -> wire::PushNotificationRegistration {
+    wire::PushNotificationRegistration {
+        application_id: registration.application_id.clone(),
+        application_version: registration.application_version.clone(),
+        registration_id: registration.registration_id.clone(),
+        device_os_type: registration.device_os_type.clone(),
+        device_os_version: registration.device_os_version.clone(),
+        device_token_list: wire::DeviceTokenList {
+            tokens: registration
+                .tokens
+                .iter()
+                .map(|token| wire::DeviceToken {
+                    token: token.token.clone(),
+                    kind: Some(token.kind.clone()),
+                    events: wire::PushNotificationEvents {
+                        events: token.events.clone(),
+                        details: Vec::new(),
+                    },
+                })
+                .collect(),
+        },
+    }
+}
+
+/// All push registrations.
+pub(crate) fn push_registrations(
+    registrations: &[port::PushRegistration],
+) -> wire::PushNotificationRegistrations {
+    wire::PushNotificationRegistrations {
+        registrations: registrations.iter().map(push_registration).collect(),
+    }
+}
+
+/// The event that says them.
+pub(crate) fn push_registrations_event(registrations: &[port::PushRegistration]) -> Arc<EventData> {
+    Arc::new(EventData::push_registrations(&push_registrations(registrations)))
+}
+
+/// The full state of a user for some packages, and the feed position that it holds at: the earliest of its parts, so
+/// that nothing is missed.
+pub(crate) async fn state(
+    ports: &Ports,
+    kind: StateKind,
+    user: &UserId,
+    packages: &Packages,
+) -> PortResult<(u64, Vec<Arc<EventData>>)> {
+    let mut position = u64::MAX;
+    let mut events = Vec::with_capacity(packages.len());
+    if packages.iter().any(Package::is_call) {
+        let overview = ports.calls.overview(user).await?;
+        position = position.min(overview.position);
+        let calls: Vec<wire::Call> = overview.calls.iter().map(call).collect();
+        let resync = kind == StateKind::Resync;
+        events.push(Arc::new(EventData::call_subscription(&calls, hook(overview.hook_status), resync)));
+    }
+    for package in packages.iter() {
+        if let Some(kind) = package.service() {
+            match ports.services.service(user, kind).await {
+                Ok((at, found)) => {
+                    position = position.min(at);
+                    events.push(Arc::new(EventData::service(&service(&found))));
+                }
+                Err(PortError::NotAssigned { .. }) => {
+                    events.push(Arc::new(EventData::service_unassigned(service_event_type(kind))));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if package == Package::PushNotificationRegistration {
+            position = position.min(ports.feed.position().await?);
+            events.push(push_registrations_event(&ports.push.registrations(user).await?));
+        }
+    }
+    if position == u64::MAX {
+        position = 0;
+    }
+    Ok((position, events))
+}
+
+/// A number with a dash after its country code (xsi.md 1.4): `+1-5550100123`.
+pub(crate) fn dashed(number: &str, country_code: &str) -> String {
+    match number.strip_prefix('+').and_then(|rest| rest.strip_prefix(country_code)) {
+        Some(rest) if !country_code.is_empty() && !rest.is_empty() && !rest.starts_with('-') => {
+            format!("+{country_code}-{rest}")
+        }
+        _ => number.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_get_their_dash() {
+        assert_eq!(dashed("+15550100123", "1"), "+1-5550100123");
+        assert_eq!(dashed("+442079460123", "44"), "+44-2079460123");
+        assert_eq!(dashed("+1-5550100123", "1"), "+1-5550100123");
+        assert_eq!(dashed("1012", "1"), "1012");
+        assert_eq!(dashed("+49", "49"), "+49");
+    }
+
+    #[test]
+    fn private_parties_show_nothing() {
+        let party = port::RemoteParty {
+            name: Some("Bo Li".to_owned()),
+            address: port::Address { value: "+15550100124".to_owned(), country_code: Some("1".to_owned()) },
+            user_id: Some(UserId::new("bo@lab.example")),
+            user_dn: Some(port::Address { value: "+15550100124".to_owned(), country_code: None }),
+            call_type: port::CallType::Group,
+            private: true,
+        };
+        let shown = remote_party(&party);
+        assert_eq!((shown.name, shown.address, shown.user_id, shown.user_dn), (None, None, None, None));
+        assert!(shown.privacy.0);
+    }
+}

@@ -1,0 +1,267 @@
+//! The tasks of delivery: one reads the feed, one follows the store, one keeps time and does the machine's errands.
+
+use super::hub::{Hub, Work};
+use super::types::Output;
+use crate::convert;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use openadp_appserver::{Event, FeedEvent, PortError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Events read at once.
+const FEED_BATCH: usize = 256;
+/// Calls of ports under way at once: enough to hide their latency, few enough to leave requests room.
+const ERRANDS: usize = 64;
+/// Between two tries when the application server does not answer.
+const RETRY: Duration = Duration::from_millis(200);
+/// Without any wake-up the feed and the store are looked at this often, in case one was lost.
+const FALLBACK: Duration = Duration::from_secs(5);
+/// Shortest time between two readings of the store: bursts of subscriptions are read once.
+const STORE_PAUSE: Duration = Duration::from_millis(10);
+/// Share of time that reading the store may take: the pause is this many times the last reading.
+const STORE_PAUSE_FACTOR: u32 = 4;
+/// How long other processes wait with the first event of a subscription, so that its answer comes first.
+const REMOTE_HOLD_MILLIS: i64 = 100;
+/// A process that is silent for this long has lost its channels.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often a process says that it lives.
+const LEASE_PERIOD: Duration = Duration::from_secs(10);
+/// How long the end waits for the store to forget the channels.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Starts the tasks; they end with `shutdown`.
+pub(crate) fn spawn(hub: &Arc<Hub>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    tasks.spawn(follow(hub.clone(), shutdown.clone()));
+    tasks.spawn(drive(hub.clone(), shutdown.clone()));
+}
+
+/// Position first, then the records, then the feed from that position: nothing falls between.
+async fn follow(hub: Arc<Hub>, shutdown: CancellationToken) {
+    let position = tokio::select! {
+        () = shutdown.cancelled() => return,
+        position = start_position(&hub) => position,
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ((), ()) = async { tokio::join!(follow_feed(&hub, position), follow_store(&hub)) } => {}
+    }
+}
+
+async fn start_position(hub: &Hub) -> u64 {
+    loop {
+        match hub.ports.feed.position().await {
+            Ok(position) => return position,
+            Err(error) => tracing::warn!(error = %chain(&error), "the event feed cannot be read yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn follow_feed(hub: &Hub, mut position: u64) {
+    let mut changes = hub.ports.feed.changes();
+    loop {
+        changes.mark_unchanged();
+        match hub.ports.feed.read(position, FEED_BATCH).await {
+            Ok(events) if events.is_empty() => {
+                // A closed sender means that the process ends; the fallback keeps this from spinning.
+                match tokio::time::timeout(FALLBACK, changes.changed()).await {
+                    Ok(Err(_)) => tokio::time::sleep(FALLBACK).await,
+                    Ok(Ok(())) | Err(_) => {}
+                }
+            }
+            Ok(events) => {
+                for event in events {
+                    position = event.position;
+                    handle(hub, &event).await;
+                }
+                // A long backlog must not starve the other tasks of this thread.
+                tokio::task::yield_now().await;
+            }
+            Err(PortError::NotFound { .. }) => {
+                tracing::warn!(
+                    position,
+                    "events were discarded before they were read; states are sent again"
+                );
+                position = start_position(hub).await;
+                hub.step(|machine, now| machine.feed_lost(now));
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the event feed cannot be read");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn handle(hub: &Hub, event: &FeedEvent) {
+    if matches!(event.event, Event::PushRegistrations) {
+        if hub.look(|machine| machine.wants(event))
+            && let Ok(registrations) = hub.ports.push.registrations(&event.subscriber).await
+        {
+            let data = convert::push_registrations_event(&registrations);
+            hub.step(|machine, now| machine.event(now, event, || Some(data)));
+        }
+        return;
+    }
+    hub.step(|machine, now| machine.event(now, event, || convert::event_data(&event.event)));
+}
+
+async fn follow_store(hub: &Hub) {
+    let mut changes = hub.ports.subscriptions.changes();
+    loop {
+        changes.mark_unchanged();
+        let begun = Instant::now();
+        let generation = hub.step(|machine, _| machine.begin_synchronise());
+        let read = async {
+            let channels = hub.ports.subscriptions.channels().await?;
+            Ok::<_, PortError>((channels, hub.ports.subscriptions.subscriptions().await?))
+        };
+        match read.await {
+            Ok((channels, subscriptions)) => {
+                hub.step(|machine, now| {
+                    machine.synchronise(now, generation, channels, subscriptions, REMOTE_HOLD_MILLIS);
+                });
+                hub.set_ready();
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "channels and subscriptions cannot be read");
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+        }
+        let pause = STORE_PAUSE.max(begun.elapsed() * STORE_PAUSE_FACTOR);
+        match tokio::time::timeout(FALLBACK, changes.changed()).await {
+            Ok(Ok(())) | Err(_) => tokio::time::sleep(pause).await,
+            Ok(Err(_)) => tokio::time::sleep(FALLBACK).await,
+        }
+    }
+}
+
+async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
+    let mut errands: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let mut alive = tokio::time::interval(LEASE_PERIOD);
+    alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        while errands.len() < ERRANDS
+            && let Some(work) = hub.take_work()
+        {
+            match work {
+                Work::AwaitAnswer { subscription, written } => {
+                    let hub = hub.clone();
+                    answers.push(Box::pin(async move {
+                        // A dropped sender says the same as a sent word: the answer is written, or never will be.
+                        drop(written.await);
+                        hub.step(|machine, now| machine.release(now, &subscription));
+                    }));
+                }
+                Work::Machine(output) => errands.push(Box::pin(errand(hub.clone(), output))),
+            }
+        }
+        let due = hub.deadline().map(|at| {
+            let wait = u64::try_from(at - hub.now()).unwrap_or(0);
+            // A clock that jumps is noticed within the fallback.
+            Duration::from_millis(wait).min(FALLBACK)
+        });
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            () = hub.wake.notified() => {}
+            Some(()) = errands.next(), if !errands.is_empty() => {}
+            Some(()) = answers.next(), if !answers.is_empty() => {}
+            () = tokio::time::sleep(due.unwrap_or(FALLBACK)), if due.is_some() => {
+                hub.step(|machine, now| machine.tick(now));
+            }
+            _ = alive.tick() => {
+                let (channels, subscriptions, waiting) = hub.look(super::machine::Machine::sizes);
+                metrics::gauge!("xsi_channels").set(as_gauge(channels));
+                metrics::gauge!("xsi_subscriptions").set(as_gauge(subscriptions));
+                metrics::gauge!("xsi_events_unacknowledged").set(as_gauge(waiting));
+                let hub = hub.clone();
+                errands.push(Box::pin(async move {
+                    if let Err(error) = hub.ports.subscriptions.process_alive(&hub.process, LEASE).await {
+                        tracing::warn!(error = %chain(&error), "the channels' lease cannot be renewed");
+                    }
+                }));
+            }
+        }
+    }
+    drop(tokio::time::timeout(FAREWELL, farewell(&hub)).await);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of things in memory are far below 2^52")]
+fn as_gauge(count: usize) -> f64 {
+    count as f64
+}
+
+/// Ends the channels of this process: their connections close, their subscriptions wait for the next.
+async fn farewell(hub: &Hub) {
+    for channel in hub.look(super::machine::Machine::local_channels) {
+        hub.step(|machine, now| machine.closed(now, &channel));
+    }
+    while let Some(work) = hub.take_work() {
+        if let Work::Machine(Output::ForgetChannel { channel }) = work
+            && let Err(error) = hub.ports.subscriptions.remove_channel(&channel).await
+        {
+            tracing::debug!(error = %chain(&error), "a channel stays in the store until the lease is over");
+        }
+    }
+}
+
+async fn errand(hub: Arc<Hub>, output: Output) {
+    match output {
+        Output::FetchState { subscription, kind, user, packages } => {
+            let state = convert::state(&hub.ports, kind, &user, &packages).await;
+            if let Err(error) = &state {
+                tracing::debug!(error = %chain(error), "no full state for a subscription");
+            }
+            hub.step(|machine, now| machine.state_read(now, &subscription, state.ok()));
+        }
+        Output::ForgetChannel { channel } => {
+            if let Err(error) = hub.ports.subscriptions.remove_channel(&channel).await {
+                tracing::warn!(error = %chain(&error), "a channel cannot be removed");
+            }
+        }
+        Output::ForgetSubscription { subscription } => {
+            match hub.ports.subscriptions.remove_subscription(&subscription).await {
+                Ok(_) | Err(PortError::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(error = %chain(&error), "a subscription cannot be removed"),
+            }
+        }
+        Output::Reserve { subscription, count } => {
+            let reserved = hub.ports.subscriptions.reserve_sequence(&subscription, count).await;
+            match reserved {
+                Ok(last) => {
+                    hub.step(|machine, now| machine.reserved(now, &subscription, Some((last, count))));
+                }
+                Err(PortError::NotFound { .. }) => {
+                    hub.step(|machine, now| machine.unsubscribe(now, &subscription, false));
+                }
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "sequence numbers cannot be reserved");
+                    tokio::time::sleep(RETRY).await;
+                    hub.step(|machine, now| machine.reserved(now, &subscription, None));
+                }
+            }
+        }
+        // The hub wrote these itself.
+        Output::Close { .. } | Output::Send { .. } => {}
+    }
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &PortError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

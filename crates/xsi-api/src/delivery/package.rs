@@ -1,0 +1,178 @@
+//! Event packages: which exist, which are offered, and which event types each one carries. The one table of it.
+
+use openadp_appserver::{CallEventKind, Event, ServiceKind};
+use openadp_xsi_schema::EventPackage;
+
+/// An event package that this server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Package {
+    AdvancedCall,
+    BasicCall,
+    CallForwardingAlways,
+    CallForwardingBusy,
+    CallForwardingNoAnswer,
+    DoNotDisturb,
+    PushNotificationRegistration,
+    StandardCall,
+}
+
+/// Why a package name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A package of the product that no engine here feeds.
+    NotOffered,
+    /// No package at all.
+    Unknown,
+}
+
+impl Package {
+    /// All that are offered.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::AdvancedCall,
+        Self::BasicCall,
+        Self::CallForwardingAlways,
+        Self::CallForwardingBusy,
+        Self::CallForwardingNoAnswer,
+        Self::DoNotDisturb,
+        Self::PushNotificationRegistration,
+        Self::StandardCall,
+    ];
+
+    /// Its name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AdvancedCall => EventPackage::AdvancedCall.as_str(),
+            Self::BasicCall => EventPackage::BasicCall.as_str(),
+            Self::CallForwardingAlways => EventPackage::CallForwardingAlways.as_str(),
+            Self::CallForwardingBusy => EventPackage::CallForwardingBusy.as_str(),
+            Self::CallForwardingNoAnswer => EventPackage::CallForwardingNoAnswer.as_str(),
+            Self::DoNotDisturb => EventPackage::DoNotDisturb.as_str(),
+            Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
+            Self::StandardCall => EventPackage::StandardCall.as_str(),
+        }
+    }
+
+    /// The package of a name as it came; blanks around it are ignored.
+    pub(crate) fn parse(name: &str) -> Result<Self, Refused> {
+        let name = name.trim();
+        match Self::ALL.into_iter().find(|package| package.name() == name) {
+            Some(package) => Ok(package),
+            None if EventPackage::parse(name).is_some() => Err(Refused::NotOffered),
+            None => Err(Refused::Unknown),
+        }
+    }
+
+    /// Whether its full state is calls and hook status.
+    pub(crate) fn is_call(self) -> bool {
+        matches!(self, Self::AdvancedCall | Self::BasicCall | Self::StandardCall)
+    }
+
+    /// The service whose state it reports.
+    pub(crate) fn service(self) -> Option<ServiceKind> {
+        match self {
+            Self::CallForwardingAlways => Some(ServiceKind::CallForwardingAlways),
+            Self::CallForwardingBusy => Some(ServiceKind::CallForwardingBusy),
+            Self::CallForwardingNoAnswer => Some(ServiceKind::CallForwardingNoAnswer),
+            Self::DoNotDisturb => Some(ServiceKind::DoNotDisturb),
+            Self::AdvancedCall
+            | Self::BasicCall
+            | Self::PushNotificationRegistration
+            | Self::StandardCall => None,
+        }
+    }
+
+    /// Whether it carries an event. cti.md 6.3: Advanced Call carries every call event of the engine; Basic and Standard
+    /// Call those that public clients use (Standard adds conference and recording types, which the engine has not).
+    pub(crate) fn carries(self, event: &Event) -> bool {
+        match event {
+            Event::Call { kind, .. } => match self {
+                Self::AdvancedCall => true,
+                Self::BasicCall | Self::StandardCall => match kind {
+                    CallEventKind::Answered
+                    | CallEventKind::Held
+                    | CallEventKind::Originated
+                    | CallEventKind::Originating
+                    | CallEventKind::Received
+                    | CallEventKind::Released
+                    | CallEventKind::Retrieved
+                    | CallEventKind::Transferred
+                    | CallEventKind::Updated => true,
+                    CallEventKind::Forwarded | CallEventKind::Redirected => false,
+                },
+                _ => false,
+            },
+            Event::Hook(_) => self.is_call(),
+            Event::Service(service) => self.service() == Some(service.kind()),
+            Event::PushRegistrations => self == Self::PushNotificationRegistration,
+            Event::CredentialsChanged | Event::SubscriberDeleted => false,
+        }
+    }
+}
+
+/// The packages of one subscription, and their text in the store: names joined by commas (no name has one).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packages(Vec<Package>);
+
+impl Packages {
+    /// In canonical order, each once.
+    pub(crate) fn new(mut packages: Vec<Package>) -> Self {
+        packages.sort_unstable();
+        packages.dedup();
+        Self(packages)
+    }
+    /// Reads the store's text; names that this release does not offer are left out.
+    pub(crate) fn of_record(text: &str) -> Self {
+        Self::new(text.split(',').filter_map(|name| Package::parse(name).ok()).collect())
+    }
+    /// The store's text.
+    pub(crate) fn to_record(&self) -> String {
+        self.0.iter().map(|package| package.name()).collect::<Vec<_>>().join(",")
+    }
+    /// Whether any of them carries the event.
+    pub(crate) fn carry(&self, event: &Event) -> bool {
+        self.0.iter().any(|package| package.carries(event))
+    }
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Package> + '_ {
+        self.0.iter().copied()
+    }
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openadp_appserver::{HookStatus, Service};
+
+    #[test]
+    fn every_name_is_known_once() {
+        for package in Package::ALL {
+            assert_eq!(Package::parse(package.name()), Ok(package));
+        }
+        assert_eq!(Package::parse("Call Center Queue"), Err(Refused::NotOffered));
+        assert_eq!(Package::parse("advanced call"), Err(Refused::Unknown));
+    }
+
+    #[test]
+    fn events_go_to_their_packages_only() {
+        let hook = Event::Hook(HookStatus::OnHook);
+        let dnd = Event::Service(Service::DoNotDisturb(openadp_appserver::DoNotDisturb::default()));
+        assert!(Package::BasicCall.carries(&hook));
+        assert!(!Package::DoNotDisturb.carries(&hook));
+        assert!(Package::DoNotDisturb.carries(&dnd));
+        assert!(!Package::AdvancedCall.carries(&dnd));
+        assert!(!Package::CallForwardingBusy.carries(&dnd));
+    }
+
+    #[test]
+    fn lists_survive_the_store() {
+        let packages =
+            Packages::new(vec![Package::StandardCall, Package::AdvancedCall, Package::StandardCall]);
+        assert_eq!(packages.to_record(), "Advanced Call,Standard Call");
+        assert_eq!(Packages::of_record(&packages.to_record()), packages);
+        assert_eq!(Packages::of_record("Gone Package,Do Not Disturb").len(), 1);
+    }
+}
