@@ -6,8 +6,10 @@ use crate::{Document, DocumentError, Element, Field, Flag, Value};
 
 enumeration! {
     /// Part of the user in the call.
+    #[derive(Default)]
     Personality, "a personality" {
         /// Called.
+        #[default]
         Originator = "Originator",
         /// Was called.
         Terminator = "Terminator",
@@ -18,6 +20,7 @@ enumeration! {
 
 enumeration! {
     /// State of the user's half.
+    #[derive(Default)]
     CallState, "a call state" {
         /// Ringing, here or there.
         Alerting = "Alerting",
@@ -32,6 +35,7 @@ enumeration! {
         /// Over.
         Released = "Released",
         /// Nothing yet.
+        #[default]
         Idle = "Idle",
     }
 }
@@ -144,8 +148,10 @@ enumeration! {
 
 enumeration! {
     /// Hook status.
+    #[derive(Default)]
     HookState, "a hook status" {
         /// No call up.
+        #[default]
         OnHook = "On-Hook",
         /// A call is up.
         OffHook = "Off-Hook",
@@ -269,24 +275,6 @@ document! {
         sip_status: Option<String> = "sipStatus",
         /// Cause of the call detail record.
         cdr_termination_cause: Option<String> = "cdrTerminationCause",
-    }
-}
-
-impl Default for Personality {
-    fn default() -> Self {
-        Self::Originator
-    }
-}
-
-impl Default for CallState {
-    fn default() -> Self {
-        Self::Idle
-    }
-}
-
-impl Default for HookState {
-    fn default() -> Self {
-        Self::OnHook
     }
 }
 

@@ -68,11 +68,10 @@ fn refuse(error: &Error, position: u64) -> ReadError {
             | SyntaxError::UnclosedDoctype,
         )
         | Error::IllFormed(IllFormedError::MissingEndTag(_)) => ReadError::Incomplete,
-        Error::Syntax(_) => malformed(position, "bad markup"),
         Error::IllFormed(IllFormedError::MismatchedEndTag { .. } | IllFormedError::UnmatchedEndTag(_)) => {
             malformed(position, "end tag does not match")
         }
-        Error::IllFormed(_) => malformed(position, "bad markup"),
+        Error::Syntax(_) | Error::IllFormed(_) => malformed(position, "bad markup"),
         Error::InvalidAttr(_) => malformed(position, "bad attribute"),
         _ => malformed(position, "unreadable"),
     }
