@@ -30,6 +30,7 @@ mod declare;
 mod journal;
 mod kind;
 mod machine_key;
+mod masked;
 mod names;
 mod registry;
 mod revision;
@@ -44,6 +45,7 @@ pub use declare::{
 pub use journal::Damage;
 pub use kind::{Kind, NamedKind};
 pub use machine_key::{MachineKey, MachineKeyError};
+pub use masked::MaskedSnapshot;
 pub use names::nearest;
 pub use registry::{Check, Module, Registry, RegistryError};
 pub use revision::{Revision, RowChange, SecretError};

@@ -175,6 +175,20 @@ fn secrets_are_nowhere_in_the_files() {
 }
 
 #[test]
+fn a_masked_snapshot_shows_everything_but_secrets() {
+    let store = Store::in_memory(house());
+    commit(&store, vec![set(DOOR, &[], &[("code", "planted-secret"), ("colour", "Red")])]).unwrap();
+    let text = serde_json::to_string(&store.current().masked()).unwrap();
+    assert!(!text.contains("planted"));
+    let masked: crate::MaskedSnapshot = serde_json::from_str(&text).unwrap();
+    let shown = masked.into_snapshot(store.registry());
+    assert_eq!(shown.revision(), 1);
+    assert_eq!(shown.get::<Door>().colour, "Red");
+    assert_eq!(shown.get::<Door>().code.expose(), "********");
+    assert_eq!(shown.rows_of(<Guest as Settings>::CONTEXT), store.current().rows_of(<Guest as Settings>::CONTEXT));
+}
+
+#[test]
 fn all_problems_are_told_at_once_and_nothing_is_kept() {
     let store = Store::in_memory(house());
     let problems = commit(

@@ -1,0 +1,212 @@
+//! The client of the admin socket; it blocks, since the tool that uses it does one thing after another.
+
+use super::socket::{directory, short};
+use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
+use openadp_settings::{
+    ActionDone, Change, MaskedSnapshot, Preview, Problems, Revision, RowChange,
+};
+use serde::de::DeserializeOwned;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Time that a process has to say hello.
+const HELLO: Duration = Duration::from_secs(2);
+/// Time that a process has for an answer; actions may ask another server.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Sockets looked at; more than any node runs.
+const MAX_SOCKETS: usize = 256;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The process cannot be reached any more.
+    #[error("the process {process} does not answer: {source}")]
+    Io {
+        /// Its name.
+        process: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The process refuses the change or action.
+    #[error(transparent)]
+    Refused(#[from] Problems),
+    /// The process does not serve the request.
+    #[error("the process {process} answers: {reason}")]
+    Failed {
+        /// Its name.
+        process: String,
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// A session with one process.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+    hello: Hello,
+}
+
+/// Sessions with every process of a data directory, by name. Sockets that nobody listens on are removed.
+pub fn discover(data_dir: &Path) -> Vec<Client> {
+    let Ok(entries) = std::fs::read_dir(directory(data_dir)) else { return Vec::new() };
+    let mut paths: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .take(MAX_SOCKETS)
+        .collect();
+    paths.sort();
+    paths.iter().filter_map(|path| Client::connect(path)).collect()
+}
+
+impl Client {
+    fn connect(path: &Path) -> Option<Self> {
+        let (name, _directory) = short(path).ok()?;
+        let stream = match UnixStream::connect(name) {
+            Ok(stream) => stream,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    // Its process is gone; if another came first, so be it.
+                    let _removed = std::fs::remove_file(path);
+                }
+                return None;
+            }
+        };
+        stream.set_read_timeout(Some(HELLO)).ok()?;
+        stream.set_write_timeout(Some(HELLO)).ok()?;
+        let process = path.file_stem()?.to_string_lossy().into_owned();
+        let hello = Hello { process, pid: 0, version: String::new(), contexts: Vec::new() };
+        let mut client = Self { stream: BufReader::new(stream), hello };
+        client.hello = client.ask(&Request::Hello).ok()?;
+        client.stream.get_ref().set_read_timeout(Some(ANSWER)).ok()?;
+        client.stream.get_ref().set_write_timeout(Some(ANSWER)).ok()?;
+        Some(client)
+    }
+
+    /// Who is there.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Whether the process knows the context with this full path.
+    pub fn knows(&self, context: &str) -> bool {
+        self.hello.contexts.iter().any(|known| known == context)
+    }
+
+    /// The tree without its secrets.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read its settings.
+    pub fn snapshot(&mut self) -> Result<MaskedSnapshot, ClientError> {
+        self.ask(&Request::Snapshot)
+    }
+
+    /// Commits a change.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses the change.
+    pub fn commit(&mut self, change: &Change) -> Result<Done, ClientError> {
+        self.ask(&Request::Commit { change: change.clone(), dry_run: false })
+    }
+
+    /// What a change would do.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses the change.
+    pub fn preview(&mut self, change: &Change) -> Result<Preview, ClientError> {
+        self.ask(&Request::Commit { change: change.clone(), dry_run: true })
+    }
+
+    /// Revisions from one number to another, at most the last [`MAX_REVISIONS`](super::MAX_REVISIONS) of them.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read its settings.
+    pub fn revisions(&mut self, from: u64, to: u64) -> Result<Vec<Revision>, ClientError> {
+        self.ask(&Request::Revisions { from, to })
+    }
+
+    /// What leads from one revision to another.
+    ///
+    /// # Errors
+    /// The process cannot be reached, or there is no such revision.
+    pub fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, ClientError> {
+        self.ask(&Request::Diff { from, to })
+    }
+
+    /// Goes back to a revision.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses.
+    pub fn rollback(&mut self, to: u64, force: bool) -> Result<Done, ClientError> {
+        self.ask(&Request::Rollback { to, force, dry_run: false })
+    }
+
+    /// What going back to a revision would do.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses.
+    pub fn preview_rollback(&mut self, to: u64, force: bool) -> Result<Preview, ClientError> {
+        self.ask(&Request::Rollback { to, force, dry_run: true })
+    }
+
+    /// Runs a declared action.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses.
+    pub fn action(
+        &mut self,
+        context: &str,
+        action: &str,
+        arguments: &[Option<String>],
+        force: bool,
+    ) -> Result<ActionDone, ClientError> {
+        let (context, action) = (context.to_owned(), action.to_owned());
+        self.ask(&Request::Action { context, action, arguments: arguments.to_vec(), force })
+    }
+
+    /// Tells the process that another one committed; gives the revision it now has.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read its settings.
+    pub fn refresh(&mut self) -> Result<u64, ClientError> {
+        self.ask(&Request::Refresh)
+    }
+
+    /// How the process is, once it has applied a revision.
+    ///
+    /// # Errors
+    /// The process cannot be reached.
+    pub fn status(&mut self, revision: u64) -> Result<Status, ClientError> {
+        self.ask(&Request::Status { revision })
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
+        let asked = self.exchange(request);
+        let line = asked.map_err(|source| ClientError::Io { process: self.hello.process.clone(), source })?;
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Ok(content)) => Ok(content),
+            Ok(Answer::Refused(problems)) => Err(problems.into()),
+            Ok(Answer::Failed(reason)) => {
+                Err(ClientError::Failed { process: self.hello.process.clone(), reason })
+            }
+            Err(error) => Err(ClientError::Io { process: self.hello.process.clone(), source: error.into() }),
+        }
+    }
+
+    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        // A process that refuses the session has said why before it closed: read that first.
+        let written = self.stream.get_mut().write_all(&line);
+        let mut answer = Vec::new();
+        let count = (&mut self.stream).take(MAX_ANSWER as u64 + 2).read_until(b'\n', &mut answer)?;
+        if count == 0 || answer.last() != Some(&b'\n') {
+            written?;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(answer)
+    }
+}

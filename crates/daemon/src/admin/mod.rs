@@ -1,0 +1,161 @@
+//! The admin socket: how `adpcli` reaches the processes of a data directory.
+//!
+//! Every process listens on a UNIX socket `DATA_DIR/run/admin/<name>-<pid>.sock`; the directory has mode 0700, the socket
+//! 0600, and the peer's credentials say who asks. One JSON object a line each way, answers in the order of the requests;
+//! a session ends when the peer closes it, is silent for too long, or sends something that is no request.
+//! See docs/adr for why this is not HTTP.
+//!
+//! This module must not know what the settings mean. Reading order: [`Request`], [`Answer`], [`AdminSocket`], [`Client`].
+
+mod client;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientError, discover};
+pub use server::{Admin, AdminSocket, Interfaces};
+
+use openadp_settings::{
+    ActionDone, Change, Committed, MaskedSnapshot, Preview, Problems, Revision, RowChange,
+};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Most bytes of a request: a change with some hundred certificates.
+pub(crate) const MAX_REQUEST: usize = 4 * 1024 * 1024;
+/// Most bytes of an answer: a snapshot or a list of revisions of a large site.
+pub(crate) const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// Most revisions of one answer.
+pub const MAX_REVISIONS: u64 = 1000;
+
+/// What a session may ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Request {
+    /// Who is there; answered with [`Hello`].
+    Hello,
+    /// The tree without its secrets; answered with [`MaskedSnapshot`].
+    Snapshot,
+    /// Checks a change and accepts it, or with `dry_run` only tells what it would do; answered with [`Done`] or
+    /// [`Preview`]. The author is who the socket says, not who the change says.
+    #[serde(rename_all = "camelCase")]
+    Commit {
+        /// The change.
+        change: Change,
+        /// Change nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// The last revisions up to and including `to`; answered with a list of [`Revision`].
+    Revisions {
+        /// The oldest wanted.
+        from: u64,
+        /// The newest wanted.
+        to: u64,
+    },
+    /// What leads from one revision to another; answered with a list of [`RowChange`].
+    Diff {
+        /// From this revision,
+        from: u64,
+        /// to this one.
+        to: u64,
+    },
+    /// Goes back to a revision; answered like [`Request::Commit`].
+    #[serde(rename_all = "camelCase")]
+    Rollback {
+        /// The revision.
+        to: u64,
+        /// Overrule what may be overruled.
+        #[serde(default)]
+        force: bool,
+        /// Change nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Runs a declared action; answered with [`ActionDone`].
+    Action {
+        /// Full path of the context.
+        context: String,
+        /// Its name.
+        action: String,
+        /// In declared order; `None` where not given.
+        arguments: Vec<Option<String>>,
+        /// Overrule what may be overruled.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Reads what another process committed; answered with the present revision.
+    Refresh,
+    /// How the process is, once it has applied a revision; answered with [`Status`].
+    Status {
+        /// The revision to wait for.
+        revision: u64,
+    },
+}
+
+/// Who is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The process's name, `adp` or `xsi` say.
+    pub process: String,
+    /// Its id.
+    pub pid: u32,
+    /// Its release.
+    pub version: String,
+    /// Full paths of the contexts it knows.
+    pub contexts: Vec<String>,
+}
+
+/// An interface of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// `http` or `cti`.
+    pub kind: String,
+    /// Its address as configured.
+    pub address: IpAddr,
+    /// Its port as configured.
+    pub port: u16,
+    /// Why it is not listening; `None` while it is.
+    pub not_listening: Option<String>,
+}
+
+/// How a process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The revision it has applied.
+    pub revision: u64,
+    /// The interfaces it serves.
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer<T> {
+    /// What was asked for.
+    Ok(T),
+    /// The change or action is refused.
+    Refused(Problems),
+    /// The request cannot be answered: malformed, not allowed, too many sessions.
+    Failed(String),
+}
+
+/// An accepted change, as the socket answers it.
+pub type Done = Committed;
+
+/// Every answer's content in one type, for the server.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    Action(ActionDone),
+    Changes(Vec<RowChange>),
+    Done(Done),
+    Hello(Hello),
+    Preview(Preview),
+    Revision(u64),
+    Revisions(Vec<Revision>),
+    Snapshot(MaskedSnapshot),
+    Status(Status),
+}

@@ -1,0 +1,274 @@
+//! The server of the admin socket.
+
+use super::socket::{author, create_directory, directory, short};
+use super::{Answer, Content, Hello, InterfaceStatus, MAX_ANSWER, MAX_REQUEST, MAX_REVISIONS, Request, Status};
+use openadp_appserver::Clock;
+use openadp_settings::{Author, Change, OpenError, Problem, Problems, Store};
+use std::fs::Permissions;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Sessions at once: a few operators and scripts.
+const MAX_SESSIONS: usize = 32;
+/// Silence after which a session ends: an operator thinks for long.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Time for a peer to take an answer.
+const WRITE: Duration = Duration::from_secs(30);
+/// Time that `status` waits for interfaces to follow a revision.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Tells how the interfaces are once a revision is applied; the socket stops waiting after a second.
+pub type Interfaces =
+    Arc<dyn Fn(u64) -> Pin<Box<dyn Future<Output = Vec<InterfaceStatus>> + Send>> + Send + Sync>;
+
+/// What the socket acts on.
+#[derive(Clone)]
+pub struct Admin {
+    /// The process's name: letters, digits and hyphens.
+    pub name: String,
+    /// The settings.
+    pub store: Arc<Store>,
+    /// Where times of revisions come from.
+    pub clock: Arc<dyn Clock>,
+    /// Called after every accepted change, to wake the other processes.
+    pub changed: Arc<dyn Fn() + Send + Sync>,
+    /// How the interfaces are.
+    pub interfaces: Interfaces,
+}
+
+/// A listening admin socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct AdminSocket {
+    path: PathBuf,
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        // Whoever finds it later sees that nobody listens and removes it.
+        let _removed = std::fs::remove_file(&self.path);
+    }
+}
+
+impl AdminSocket {
+    /// Binds the socket and serves it until `shutdown`. Keep what this gives while the process runs.
+    ///
+    /// # Errors
+    /// The directory or the socket cannot be made.
+    pub fn start(
+        data_dir: &Path,
+        admin: Admin,
+        tasks: &TaskTracker,
+        shutdown: CancellationToken,
+    ) -> io::Result<Self> {
+        let directory = directory(data_dir);
+        create_directory(&directory)?;
+        let name: String =
+            admin.name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+        let path = directory.join(format!("{name}-{}.sock", std::process::id()));
+        let listener = bind(&path)?;
+        let socket = Self { path };
+        let sessions = Arc::new(Semaphore::new(MAX_SESSIONS));
+        let session_tasks = tasks.clone();
+        tasks.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                let stream = match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "admin socket: accept failed");
+                        // Out of file descriptors, most likely: let others close theirs.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                };
+                let permit = sessions.clone().try_acquire_owned();
+                let (admin, tasks, shutdown) = (admin.clone(), session_tasks.clone(), shutdown.clone());
+                session_tasks.spawn(async move {
+                    let allowed = permit.is_ok();
+                    let served = serve(stream, admin, allowed, &tasks);
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        ended = served => if let Err(error) = ended {
+                            tracing::debug!(%error, "admin session ended");
+                        },
+                    }
+                    drop(permit);
+                });
+            }
+        });
+        Ok(socket)
+    }
+
+    /// The socket's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let (name, _directory) = short(path)?;
+    let bound = UnixListener::bind(&name);
+    let listener = match bound {
+        // The name carries our own process id: whoever made the file is gone, or is another part of this process.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(&name).is_ok() {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(&name)?
+        }
+        other => other?,
+    };
+    // Until here the directory's mode keeps others away.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// One session: requests answered one after another.
+async fn serve(stream: UnixStream, admin: Admin, allowed: bool, tasks: &TaskTracker) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let own = rustix::process::geteuid().as_raw();
+    let (read, mut write) = stream.into_split();
+    let refusal = if !allowed {
+        Some("too many admin sessions")
+    } else if uid != own && uid != 0 {
+        Some("this user may not administer the process")
+    } else {
+        None
+    };
+    if let Some(reason) = refusal {
+        return answer(&mut write, &Answer::<()>::Failed(reason.to_owned())).await;
+    }
+    let author = Author(author(uid));
+    let mut read = BufReader::new(read);
+    loop {
+        let line = tokio::time::timeout(IDLE, line(&mut read)).await;
+        let Some(line) = line.map_err(|_| io::ErrorKind::TimedOut)?? else { return Ok(()) };
+        let request = match serde_json::from_slice(&line) {
+            Ok(request) => request,
+            Err(error) => {
+                // What follows cannot be trusted to be a request either.
+                return answer(&mut write, &Answer::<()>::Failed(format!("malformed request: {error}"))).await;
+            }
+        };
+        let reply = handle(request, &admin, &author, tasks).await;
+        answer(&mut write, &reply).await?;
+    }
+}
+
+/// The next line without its end; `None` at the end of the stream.
+async fn line(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let count = read.take(MAX_REQUEST as u64 + 1).read_until(b'\n', &mut line).await?;
+    if count == 0 {
+        return Ok(None);
+    }
+    if line.pop() != Some(b'\n') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a request that is too long or cut off"));
+    }
+    Ok(Some(line))
+}
+
+async fn answer<T: serde::Serialize>(write: &mut OwnedWriteHalf, answer: &Answer<T>) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    if line.len() > MAX_ANSWER {
+        line = serde_json::to_vec(&Answer::<()>::Failed("the answer is too long".to_owned()))?;
+    }
+    line.push(b'\n');
+    tokio::time::timeout(WRITE, write.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTracker) -> Answer<Content> {
+    if let Request::Status { revision } = request {
+        // A process that does not follow within the time tells how it is now.
+        let waited = (admin.interfaces)(revision);
+        let interfaces = match tokio::time::timeout(SETTLE, waited).await {
+            Ok(interfaces) => interfaces,
+            Err(_) => (admin.interfaces)(0).await,
+        };
+        return Answer::Ok(Content::Status(Status { revision: admin.store.current().revision(), interfaces }));
+    }
+    let (admin, author) = (admin.clone(), author.clone());
+    // The store reads and writes files and waits for a lock.
+    let done = tasks.spawn_blocking(move || blocking(request, &admin, &author)).await;
+    match done {
+        Ok(Ok(content)) => Answer::Ok(content),
+        Ok(Err(problems)) => Answer::Refused(problems),
+        Err(error) => {
+            tracing::error!(%error, "admin request failed");
+            Answer::Failed("the process failed while it worked on the request".to_owned())
+        }
+    }
+}
+
+fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content, Problems> {
+    let Admin { name, store, clock, changed, .. } = admin;
+    let before = store.current().revision();
+    let content = match request {
+        Request::Hello => Content::Hello(Hello {
+            process: name.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            contexts: store.registry().contexts().map(openadp_settings::Context::full_path).collect(),
+        }),
+        Request::Snapshot => {
+            store.refresh().map_err(|error| unreadable(&error))?;
+            Content::Snapshot(store.current().masked())
+        }
+        Request::Commit { change, dry_run } => {
+            let change = Change { author: author.clone(), ..change };
+            if dry_run {
+                Content::Preview(store.preview(&change)?)
+            } else {
+                Content::Done(store.commit(&change, clock.now())?)
+            }
+        }
+        Request::Revisions { from, to } => {
+            store.refresh().map_err(|error| unreadable(&error))?;
+            let to = to.min(store.current().revision());
+            let from = from.max(to.saturating_sub(MAX_REVISIONS - 1));
+            Content::Revisions(store.revisions(from..=to).map_err(|error| unreadable(&error))?)
+        }
+        Request::Diff { from, to } => Content::Changes(store.diff(from, to)?),
+        Request::Rollback { to, force, dry_run } => {
+            if dry_run {
+                Content::Preview(store.preview_rollback(to, force)?)
+            } else {
+                Content::Done(store.rollback(to, author, force, clock.now())?)
+            }
+        }
+        Request::Action { context, action, arguments, force } => Content::Action(
+            store.run_action(&context, &action, &arguments, author, force, clock.now())?,
+        ),
+        Request::Refresh => {
+            store.refresh().map_err(|error| unreadable(&error))?;
+            Content::Revision(store.current().revision())
+        }
+        Request::Status { .. } => Content::Status(Status::default()),
+    };
+    let after = store.current().revision();
+    // Actions may have changed other files than the settings (a key ring), so they always wake the others.
+    if after != before || matches!(content, Content::Action(_)) {
+        tracing::info!(revision = after, author = %author.0, "settings changed over the admin socket");
+        changed();
+    }
+    Ok(content)
+}
+
+fn unreadable(error: &OpenError) -> Problems {
+    Problem::new("", format!("Failed to read the configuration system: {error}")).into()
+}

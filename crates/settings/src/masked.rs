@@ -1,0 +1,56 @@
+//! A snapshot that may leave the process: secrets only say whether they are set.
+
+use crate::{Registry, Row, Secret, Snapshot, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A snapshot without its secrets, to be sent to a tool that shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedSnapshot {
+    revision: u64,
+    rows: BTreeMap<String, Vec<BTreeMap<String, MaskedValue>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum MaskedValue {
+    Text(String),
+    Secret { set: bool },
+}
+
+impl Snapshot {
+    /// The snapshot without its secrets.
+    pub fn masked(&self) -> MaskedSnapshot {
+        let value = |value: &Value| match value {
+            Value::Text(text) => MaskedValue::Text(text.clone()),
+            Value::Secret(secret) => MaskedValue::Secret { set: !secret.is_empty() },
+        };
+        let row = |row: &Row| row.iter().map(|(name, v)| (name.to_owned(), value(v))).collect();
+        let rows = self.rows.iter().map(|(path, rows)| (path.clone(), rows.iter().map(row).collect())).collect();
+        MaskedSnapshot { revision: self.revision, rows }
+    }
+}
+
+impl MaskedSnapshot {
+    /// A snapshot to show: a secret that is set is stars. Contexts that the registry does not know are left out.
+    pub fn into_snapshot(self, registry: &Registry) -> Snapshot {
+        let value = |value: MaskedValue| match value {
+            MaskedValue::Text(text) => Value::Text(text),
+            MaskedValue::Secret { set: true } => Value::Secret(Secret::new("********")),
+            MaskedValue::Secret { set: false } => Value::Secret(Secret::default()),
+        };
+        let rows = self
+            .rows
+            .into_iter()
+            .filter(|(path, _)| registry.context(path).is_some())
+            .map(|(path, rows)| {
+                let row = |row: BTreeMap<String, MaskedValue>| {
+                    Row::new(row.into_iter().map(|(name, v)| (name, value(v))))
+                };
+                (path, Arc::new(rows.into_iter().map(row).collect()))
+            })
+            .collect();
+        Snapshot { revision: self.revision, rows }
+    }
+}
