@@ -1,1 +1,32 @@
-//! Everything a main() needs: flags, telemetry, signals, readiness, admin socket, drain, exit codes.
+//! Everything a `main()` needs: flags, telemetry, signals, readiness, admin socket, drain, exit codes.
+//!
+//! A binary is a [`Program`]: a name and the applications it hosts. [`run`] does the rest. Programs that compose more than
+//! that (`adp`) use the same parts: [`CommonArgs`] for their flags, [`supervise`] for telemetry, runtime and signals, and
+//! [`Node`] for a set of applications over one data directory.
+//!
+//! Only this crate puts the embedded application server, the key ring, TLS, listeners and applications together; no library
+//! imports it. Reading order: [`Program`], [`Node`], [`Exit`], [`admin`].
+
+pub mod admin;
+mod args;
+mod chain;
+mod exit;
+mod health;
+mod node;
+mod notify;
+mod options;
+mod push;
+mod run;
+mod settings;
+mod telemetry;
+
+pub use args::{CommonArgs, LogFormat, LogLevel};
+pub use chain::ErrorChain;
+pub use exit::Exit;
+pub use node::{Node, Prepared, StartError};
+pub use openadp_listener::Filter;
+pub use openadp_webcontainer::{ApplicationSpec, BuildError, Host};
+pub use options::{NodeOptions, ServerSpec};
+pub use push::HttpPushSender;
+pub use run::{Process, Program, run, run_with, supervise, usage};
+pub use settings::{LogSettings, MODULE};

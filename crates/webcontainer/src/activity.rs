@@ -76,14 +76,15 @@ impl Activity {
         self.with(|state| {
             // Far enough to cost nothing, near enough to follow changed settings.
             let mut next = now + Duration::from_secs(10);
-            let mut due = |since: Option<Instant>, limit: Duration, expired: Expired| match since.map(|s| s + limit) {
-                Some(end) if end <= now => Err(expired),
-                Some(end) => {
-                    next = next.min(end);
-                    Ok(())
-                }
-                None => Ok(()),
-            };
+            let mut due =
+                |since: Option<Instant>, limit: Duration, expired: Expired| match since.map(|s| s + limit) {
+                    Some(end) if end <= now => Err(expired),
+                    Some(end) => {
+                        next = next.min(end);
+                        Ok(())
+                    }
+                    None => Ok(()),
+                };
             due(state.blocked_since, allowed.write, Expired::Write)?;
             if state.in_flight == 0 {
                 due(state.head_since, allowed.head, Expired::Head)?;
@@ -132,7 +133,11 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         if buf.filled().len() > before {

@@ -89,7 +89,12 @@ enum Presented<'a> {
 impl Authenticator {
     /// An authenticator over the application server's accounts and the key ring. Without an application server nobody is
     /// ever authenticated.
-    pub fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, ports: Option<&Ports>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: &Arc<Store>,
+        keystore: Arc<KeyStore>,
+        ports: Option<&Ports>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self(Arc::new(Inner {
             accounts: Mutex::new(LruCache::new(ACCOUNTS)),
             clock,
@@ -146,7 +151,10 @@ impl Authenticator {
     }
 
     fn credentials(&self) -> Result<&Arc<dyn Credentials>, AuthError> {
-        self.0.credentials.as_ref().ok_or_else(|| AuthError::Internal("there is no application server".into()))
+        self.0
+            .credentials
+            .as_ref()
+            .ok_or_else(|| AuthError::Internal("there is no application server".into()))
     }
 
     async fn known(&self, user: &UserId) -> Result<Known, AuthError> {

@@ -104,7 +104,10 @@ where
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
             this.pace.begin();
@@ -117,7 +120,8 @@ where
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
             if let Some(data) = frame.data_ref() {
-                this.left = this.left.checked_sub(data.len()).ok_or(BodyError::TooLarge { limit: this.limit })?;
+                this.left =
+                    this.left.checked_sub(data.len()).ok_or(BodyError::TooLarge { limit: this.limit })?;
             }
             Ok(frame)
         }))
@@ -146,7 +150,10 @@ impl<T: Unpin> HttpBody for HeldBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.inner).poll_frame(cx)
     }
     fn is_end_stream(&self) -> bool {

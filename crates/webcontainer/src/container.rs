@@ -57,8 +57,10 @@ impl WebContainer {
         tasks: &TaskTracker,
         applications: Vec<Application>,
     ) -> Result<Arc<Self>, BuildError> {
-        let hosted =
-            applications.iter().map(|a| Hosted { name: a.name, running: Arc::new(AtomicU32::new(0)) }).collect();
+        let hosted = applications
+            .iter()
+            .map(|a| Hosted { name: a.name, running: Arc::new(AtomicU32::new(0)) })
+            .collect();
         Ok(Arc::new(Self {
             applications: hosted,
             limits: store.live(),
@@ -115,7 +117,12 @@ impl WebContainer {
         builder
     }
 
-    async fn connection(self: Arc<Self>, stream: Stream, info: Arc<ConnectionInfo>, drain: CancellationToken) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: Stream,
+        info: Arc<ConnectionInfo>,
+        drain: CancellationToken,
+    ) {
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
         let service = {
@@ -176,7 +183,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// Counts a request, unless a limit is reached.
-    pub(crate) fn begin(container: &WebContainer, application: &Hosted, limits: &LimitSettings) -> Option<Self> {
+    pub(crate) fn begin(
+        container: &WebContainer,
+        application: &Hosted,
+        limits: &LimitSettings,
+    ) -> Option<Self> {
         let take = |counter: &Arc<AtomicU32>, limit: u32| {
             counter
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < limit).then_some(now + 1))

@@ -42,7 +42,9 @@ impl Host {
     /// # Errors
     /// When the process was composed without one.
     pub fn require_ports(&self) -> Result<Ports, BuildError> {
-        self.ports.clone().ok_or_else(|| BuildError::new("it needs the application server, and there is none"))
+        self.ports
+            .clone()
+            .ok_or_else(|| BuildError::new("it needs the application server, and there is none"))
     }
 }
 

@@ -102,7 +102,10 @@ mod tests {
     fn a_path_is_mounted_once() {
         let app = || Application { name: "a", mounts: vec![Mount::new("/A", Router::new())] };
         assert!(Mounts::new(vec![app(), app()]).is_err());
-        assert!(Mounts::new(vec![Application { name: "a", mounts: vec![Mount::new("/", Router::new())] }]).is_err());
+        assert!(
+            Mounts::new(vec![Application { name: "a", mounts: vec![Mount::new("/", Router::new())] }])
+                .is_err()
+        );
     }
 
     #[test]

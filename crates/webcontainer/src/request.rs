@@ -69,8 +69,7 @@ impl WebContainer {
         // Never the query: tokens and keys travel there.
         let path = request.uri().path().to_owned();
         let span = tracing::info_span!("request", id = %id.0, app = tracing::field::Empty);
-        let (app, response) =
-            self.clone().route(&info, request, &id).instrument(span.clone()).await;
+        let (app, response) = self.clone().route(&info, request, &id).instrument(span.clone()).await;
 
         let mut response = self.finish(response, app, &method);
         if let Ok(value) = HeaderValue::from_str(&id.0) {
@@ -145,7 +144,8 @@ impl WebContainer {
         let safe = parts.method.is_safe();
         let request = Request::from_parts(parts, body);
 
-        let answering = answer(mount, request, pace, Duration::from_millis(limits.answer_timeout_millis.into()));
+        let answering =
+            answer(mount, request, pace, Duration::from_millis(limits.answer_timeout_millis.into()));
         let answering = openadp_appserver::request_id::scope(id.0.clone(), answering);
         let answered = if safe {
             answering.await
@@ -258,7 +258,8 @@ fn count(app: &'static str, method: &Method, status: StatusCode, took: Duration)
         500..=599 => "5xx",
         _ => "1xx",
     };
-    metrics::counter!("http_requests_total", "app" => app, "method" => method, "status" => class).increment(1);
+    metrics::counter!("http_requests_total", "app" => app, "method" => method, "status" => class)
+        .increment(1);
     metrics::histogram!("http_request_duration_seconds", "app" => app).record(took.as_secs_f64());
 }
 
