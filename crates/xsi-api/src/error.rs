@@ -3,11 +3,71 @@
 //! Codes below 200000 are the product's, as clients know them (xsi.md 4); codes from 210000 on are ours and never change
 //! their meaning. `docs/errors.md` has a row for each; a test holds both lists equal.
 
+use crate::Reply;
 use openadp_appserver::PortError;
+
+/// Why a transport refuses a request before XSI sees it; [`Reply::refused`] is its wire form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The body is no document.
+    #[error("not a document: {reason}")]
+    BadBody {
+        /// What is wrong; repeats nothing of the body.
+        reason: String,
+    },
+    /// The account may not do this at all.
+    #[error("not allowed")]
+    Forbidden,
+    /// A fault of ours.
+    #[error("internal fault")]
+    Internal,
+    /// No such resource.
+    #[error("resource not found")]
+    ResourceNotFound,
+    /// The body did not come in time.
+    #[error("the body did not come in time")]
+    Timeout,
+    /// The body is larger than allowed.
+    #[error("the body is too large")]
+    TooLarge,
+    /// Nobody knows who asks.
+    #[error("not authenticated")]
+    Unauthenticated,
+    /// It cannot be found out who asks.
+    #[error("application server unavailable")]
+    Unavailable,
+    /// The method is none of the four.
+    #[error("method not allowed")]
+    UnknownMethod,
+}
+
+impl Reply {
+    /// The answer to a request that a transport refuses.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let error = match refusal {
+            Refusal::BadBody { reason } => ApiError::BadDocument { reason: reason.clone() },
+            Refusal::Forbidden => ApiError::Forbidden,
+            Refusal::Internal => ApiError::Internal { source: None },
+            Refusal::ResourceNotFound => ApiError::ResourceNotFound,
+            Refusal::Timeout => ApiError::BodyTimeout,
+            Refusal::TooLarge => ApiError::BodyTooLarge,
+            Refusal::Unauthenticated => ApiError::Unauthenticated,
+            Refusal::Unavailable => ApiError::Overloaded,
+            Refusal::UnknownMethod => ApiError::MethodNotAllowed { allow: "DELETE, GET, POST, PUT" },
+        };
+        crate::api::refusal(&error)
+    }
+}
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
+    /// The body did not come in time.
+    #[error("the body did not come in time")]
+    BodyTimeout,
+    /// The body is larger than allowed.
+    #[error("the body is too large")]
+    BodyTooLarge,
     /// Another application or subscription got there first.
     #[error("{what} exists already")]
     Conflict { what: &'static str },
@@ -32,6 +92,9 @@ pub(crate) enum ApiError {
     /// A limit is reached.
     #[error("limit of {what} reached")]
     LimitReached { what: &'static str },
+    /// It cannot be found out who asks.
+    #[error("overloaded")]
+    Overloaded,
     /// The resource is there, the method is not.
     #[error("method not allowed")]
     MethodNotAllowed { allow: &'static str },
@@ -53,6 +116,9 @@ pub(crate) enum ApiError {
     /// The subscription is not there, or is somebody else's.
     #[error("subscription not found")]
     SubscriptionNotFound,
+    /// Nobody knows who asks.
+    #[error("not authenticated")]
+    Unauthenticated,
     /// The application server cannot be reached.
     #[error("application server unavailable")]
     Unavailable { source: PortError },
@@ -96,6 +162,9 @@ pub(crate) const TABLE: &[(u32, u16, &str)] = &[
     (210_411, 403, "A limit is reached"),
     (210_412, 403, "The event package is not offered here"),
     (210_413, 400, "This kind of delivery is not supported"),
+    (210_414, 401, "The credentials are missing or refused"),
+    (210_415, 413, "The body is too large"),
+    (210_416, 408, "The body did not come in time"),
     (210_500, 500, "Internal fault"),
     (210_503, 503, "The application server cannot be reached"),
 ];
@@ -108,6 +177,8 @@ impl ApiError {
             Self::BadParameter { name, reason } => {
                 (400, 210_401, format!("Invalid parameter {name}: {reason}"))
             }
+            Self::BodyTimeout => (408, 210_416, "The body did not come in time".to_owned()),
+            Self::BodyTooLarge => (413, 210_415, "The body is too large".to_owned()),
             Self::ChannelNotFound => (404, 210_407, "Channel not found".to_owned()),
             Self::ChannelSetNotFound => (403, 110_842, "Channel set not found".to_owned()),
             Self::Conflict { what } => (409, 210_409, format!("The {what} exists already")),
@@ -121,7 +192,8 @@ impl ApiError {
             Self::PackageUnknown { name } => (400, 210_402, format!("Unknown event package: {name}")),
             Self::ResourceNotFound => (404, 210_404, "Resource not found".to_owned()),
             Self::SubscriptionNotFound => (403, 110_862, "Subscription not found".to_owned()),
-            Self::Unavailable { .. } => (503, 210_503, "The application server cannot be reached".to_owned()),
+            Self::Unauthenticated => (401, 210_414, "Authentication required".to_owned()),
+            Self::Overloaded | Self::Unavailable { .. } => (503, 210_503, "The application server cannot be reached".to_owned()),
             Self::Unsupported { what } => (400, 210_413, format!("Not supported: {what}")),
             Self::WrongState { reason } => (409, 210_410, format!("Not possible now: {reason}")),
         };
@@ -161,6 +233,10 @@ mod tests {
         vec![
             ApiError::BadDocument { reason: String::new() },
             ApiError::BadParameter { name: "address", reason: String::new() },
+            ApiError::BodyTimeout,
+            ApiError::BodyTooLarge,
+            ApiError::Overloaded,
+            ApiError::Unauthenticated,
             ApiError::ChannelNotFound,
             ApiError::ChannelSetNotFound,
             ApiError::Conflict { what: "registration" },

@@ -22,6 +22,7 @@ mod settings;
 mod text;
 
 pub use api::{Deps, XsiApi};
+pub use error::Refusal;
 pub use request::{
     AfterReply, Application, ChannelTransport, Delivery, DeliveryKind, Method, OpenChannel, Reply, Request,
 };

@@ -20,7 +20,7 @@ use openadp_xsi_schema::{
     ChannelTerminationReason, EventData, EventForm, EventOwner, EventRoute, HEARTBEAT, SubscriptionEvent,
     channel_terminated_event, wire_sequence,
 };
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ struct Channel {
 struct Set {
     local: Vec<Id>,
     remote: Vec<ChannelRecord>,
-    subscriptions: Vec<Id>,
+    subscriptions: BTreeSet<Id>,
     empty_since: Option<Millis>,
 }
 
@@ -327,7 +327,7 @@ impl Machine {
             self.arm(at, Timer::Release(id.clone()));
         }
         self.index.add(&record.target, id.clone());
-        self.sets.entry(set.clone()).or_default().subscriptions.push(id.clone());
+        self.sets.entry(set.clone()).or_default().subscriptions.insert(id.clone());
         let subscription = Subscription {
             packages: Packages::of_record(&record.package),
             set: set.clone(),
@@ -344,8 +344,12 @@ impl Machine {
             generation: self.generation,
             record,
         };
-        self.subscriptions.insert(id, subscription);
-        self.settle_set(now, &set);
+        self.subscriptions.insert(id.clone(), subscription);
+        if self.channels_in(&set) == 0 {
+            self.settle_set(now, &set);
+        } else {
+            self.settle(now, &set, &id);
+        }
     }
 
     /// The answer to the request that made the subscription is written.
@@ -395,10 +399,11 @@ impl Machine {
             self.write(&channel, &subscription, event, sequence, None, &data);
         }
         if let Some(set) = self.sets.get_mut(&subscription.set) {
-            set.subscriptions.retain(|other| &**other != id);
+            set.subscriptions.remove(id);
         }
-        let key = subscription.set;
-        self.settle_set(now, &key);
+        if self.channels_in(&subscription.set) == 0 {
+            self.settle_set(now, &subscription.set);
+        }
     }
 
     /// Sequence numbers were reserved: `count` after `last`; `None` when that failed.
