@@ -1,12 +1,14 @@
 //! Call control: loads what an operation touches, lets the engine decide, and stores what follows in one transaction.
 
 use crate::db::{WriteTx, fault, int, json, unreadable};
-use crate::engine::{self, Board, Candidate, Dialled, Effect, Half, Limits, Party, Refusal, Route, RouteWish, Router};
+use crate::engine::{
+    self, Board, Candidate, Dialled, Effect, Half, Limits, Party, Refusal, Route, RouteWish, Router,
+};
 use crate::{Shared, events, outbox};
 use async_trait::async_trait;
 use openadp_appserver::{
-    Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart, CallState,
-    DialOptions, Event, HookStatus, LogPage, PortError, PortResult, Service, UserId,
+    Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart,
+    CallState, DialOptions, Event, HookStatus, LogPage, PortError, PortResult, Service, UserId,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
@@ -61,8 +63,7 @@ fn read_half(text: &str) -> PortResult<Half> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
-type PartyRow =
-    (String, String, bool, String, String, Option<String>, Option<String>, String, String, bool);
+type PartyRow = (String, String, bool, String, String, Option<String>, Option<String>, String, String, bool);
 
 /// A subscriber with what the engine asks about.
 async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Option<Party>> {
@@ -74,7 +75,18 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
     .fetch_optional(&mut *conn)
     .await
     .map_err(fault)?;
-    let Some((provider, group, is_enterprise, first, last, number, extension, country_code, line_port, off_hook)) = row
+    let Some((
+        provider,
+        group,
+        is_enterprise,
+        first,
+        last,
+        number,
+        extension,
+        country_code,
+        line_port,
+        off_hook,
+    )) = row
     else {
         return Ok(None);
     };
@@ -130,34 +142,39 @@ async fn load_user(conn: &mut SqliteConnection, board: &mut Board, user: &UserId
     Ok(true)
 }
 
-/// Puts a subscriber on the board with everybody whom its calls are with, and their calls: all that an action of this
-/// subscriber can change. `false` when there is no such subscriber.
+/// Puts a subscriber on the board with everybody whom its calls are with, and whom their calls are with: all that an
+/// action of this subscriber can change. `false` when there is no such subscriber.
 async fn load_around(conn: &mut SqliteConnection, board: &mut Board, user: &UserId) -> PortResult<bool> {
     if !load_user(conn, board, user).await? {
         return Ok(false);
     }
-    let links: BTreeSet<i64> = board.all_halves().filter(|half| half.owner == *user).map(|half| half.link).collect();
-    let mut owners = BTreeSet::new();
-    for link in links {
-        let (next,): (i64,) = sqlx::query_as("SELECT next_half FROM links WHERE link = ?")
-            .bind(link)
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(fault)?;
-        board.add_link(link, u32::try_from(next).unwrap_or(u32::MAX));
-        let rows: Vec<(String,)> = sqlx::query_as("SELECT half FROM halves WHERE link = ? AND released = 0")
-            .bind(link)
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(fault)?;
-        for (text,) in rows {
-            let half = read_half(&text)?;
-            owners.insert(half.owner.clone());
-            board.add_half(half);
+    let mut known = BTreeSet::new();
+    // Answering holds other calls of both sides, and their other sides are told: two rounds.
+    for _ in 0..2 {
+        let links: BTreeSet<i64> = board.all_halves().map(|half| half.link).filter(|link| !known.contains(link)).collect();
+        let mut owners = BTreeSet::new();
+        for link in links {
+            known.insert(link);
+            let (next,): (i64,) = sqlx::query_as("SELECT next_half FROM links WHERE link = ?")
+                .bind(link)
+                .fetch_one(&mut *conn)
+                .await
+                .map_err(fault)?;
+            board.add_link(link, u32::try_from(next).unwrap_or(u32::MAX));
+            let rows: Vec<(String,)> = sqlx::query_as("SELECT half FROM halves WHERE link = ? AND released = 0")
+                .bind(link)
+                .fetch_all(&mut *conn)
+                .await
+                .map_err(fault)?;
+            for (text,) in rows {
+                let half = read_half(&text)?;
+                owners.insert(half.owner.clone());
+                board.add_half(half);
+            }
         }
-    }
-    for owner in owners {
-        load_user(conn, board, &owner).await?;
+        for owner in owners {
+            load_user(conn, board, &owner).await?;
+        }
     }
     Ok(true)
 }
@@ -223,7 +240,8 @@ async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<(
     }
     for half in board.changed() {
         let released = half.call.state == CallState::Released;
-        let purge_at = released.then(|| board.now.saturating_add(i64::from(settings.released_call_retention) * 1_000));
+        let purge_at =
+            released.then(|| board.now.saturating_add(i64::from(settings.released_call_retention) * 1_000));
         sqlx::query(
             "INSERT INTO halves VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET link = excluded.link, \
              released = excluded.released, purge_at = excluded.purge_at, half = excluded.half",
@@ -258,13 +276,15 @@ async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<(
         match effect {
             Effect::Ring { half, after_ms } => {
                 let Some(half) = board.half(half) else { continue };
-                sqlx::query("INSERT INTO timers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET due_at = excluded.due_at")
-                    .bind(&half.call.id.0)
-                    .bind(half.owner.as_str())
-                    .bind(board.now.saturating_add(*after_ms))
-                    .execute(tx.conn())
-                    .await
-                    .map_err(fault)?;
+                sqlx::query(
+                    "INSERT INTO timers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET due_at = excluded.due_at",
+                )
+                .bind(&half.call.id.0)
+                .bind(half.owner.as_str())
+                .bind(board.now.saturating_add(*after_ms))
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
                 // A half that rang and was refused within this very operation wakes nobody.
                 if half.ringing {
                     let called = board.party(&half.owner);
@@ -295,7 +315,8 @@ fn kind_name(kind: CallLogKind) -> &'static str {
 }
 
 async fn store_log(tx: &mut WriteTx, user: &UserId, entry: &CallLogEntry, most: u32) -> PortResult<()> {
-    let log = StoredLog { number: entry.number.clone(), name: entry.name.clone(), id: entry.call_log_id.clone() };
+    let log =
+        StoredLog { number: entry.number.clone(), name: entry.name.clone(), id: entry.call_log_id.clone() };
     sqlx::query("INSERT INTO call_logs (user_id, kind, time, log) VALUES (?, ?, ?, ?)")
         .bind(user.as_str())
         .bind(kind_name(entry.kind))
@@ -402,11 +423,12 @@ impl CallControl for Calls {
         .await
         .map_err(fault)?;
         let (position, off_hook) = row.ok_or(NO_USER)?;
-        let rows: Vec<(String,)> = sqlx::query_as("SELECT half FROM halves WHERE user_id = ? AND released = 0")
-            .bind(user.as_str())
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(fault)?;
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT half FROM halves WHERE user_id = ? AND released = 0")
+                .bind(user.as_str())
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(fault)?;
         let calls = rows.iter().map(|(text,)| read_half(text).map(|half| half.call));
         let mut calls = calls.collect::<PortResult<Vec<Call>>>()?;
         calls.sort_by(|a, b| (a.start_time, &a.id).cmp(&(b.start_time, &b.id)));
@@ -453,15 +475,22 @@ impl CallControl for Calls {
         tx.commit().await
     }
 
-    async fn call_log(&self, user: &UserId, kind: CallLogKind, start: usize, results: usize) -> PortResult<LogPage> {
+    async fn call_log(
+        &self,
+        user: &UserId,
+        kind: CallLogKind,
+        start: usize,
+        results: usize,
+    ) -> PortResult<LogPage> {
         let mut tx = self.shared.db.snapshot().await?;
         user_exists(&mut tx, user).await?;
-        let (total,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM call_logs WHERE user_id = ? AND kind = ?")
-            .bind(user.as_str())
-            .bind(kind_name(kind))
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(fault)?;
+        let (total,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM call_logs WHERE user_id = ? AND kind = ?")
+                .bind(user.as_str())
+                .bind(kind_name(kind))
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(fault)?;
         let rows: Vec<(i64, String)> = sqlx::query_as(
             "SELECT time, log FROM call_logs WHERE user_id = ? AND kind = ? ORDER BY time DESC, entry DESC LIMIT ? OFFSET ?",
         )

@@ -10,7 +10,9 @@ use crate::events;
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use lru::LruCache;
-use openadp_appserver::{Account, AccountKind, AdminLevel, Credentials, Event, PortError, PortResult, UserId};
+use openadp_appserver::{
+    Account, AccountKind, AdminLevel, Credentials, Event, PortError, PortResult, UserId,
+};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -82,8 +84,7 @@ struct Record {
     account: Account,
 }
 
-type Row =
-    (String, i64, i64, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<String>);
+type Row = (String, i64, i64, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<String>);
 
 impl Accounts {
     async fn record(&self, user: &UserId) -> PortResult<Option<Record>> {

@@ -7,7 +7,7 @@ use openadp_appserver::{Clock, PortError, PortResult, epoch_millis};
 use openadp_wake::Wake;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, SqlSafeStr as _, Transaction};
+use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,9 +109,18 @@ impl Db {
             let (folder, path, lock_path) = (folder.clone(), path.clone(), lock_path.clone());
             move || -> Result<std::fs::File, OpenError> {
                 let error = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| error(&folder, e))?;
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&folder)
+                    .map_err(|e| error(&folder, e))?;
                 let open = |path: &Path| {
-                    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|e| error(path, e))
+                    std::fs::OpenOptions::new()
+                        .create(true)
+                        .append(true)
+                        .mode(0o600)
+                        .open(path)
+                        .map_err(|e| error(path, e))
                 };
                 drop(open(&path)?);
                 let lock = open(&lock_path)?;
@@ -122,7 +131,8 @@ impl Db {
         let lock = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|source| OpenError::Database { path: path.clone(), source: Box::new(source) })??;
-        let database = |source: sqlx::Error| OpenError::Database { path: path.clone(), source: Box::new(source) };
+        let database =
+            |source: sqlx::Error| OpenError::Database { path: path.clone(), source: Box::new(source) };
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)

@@ -6,8 +6,8 @@ use crate::{Shared, seal};
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
 use openadp_appserver::{
-    AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials, FileDecision,
-    FileRequest, PortError, PortResult, UserId,
+    AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials,
+    FileDecision, FileRequest, PortError, PortResult, UserId,
 };
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -162,7 +162,9 @@ impl DeviceFiles {
     async fn type_of<'p>(&self, path: &'p str) -> PortResult<Option<(String, String, &'p str)>> {
         // Only these characters are in names that we hand out; so no path has two spellings.
         let good = path.len() <= MAX_PATH
-            && path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_' | b'@'))
+            && path
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_' | b'@'))
             && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if !good {
             return Ok(None);
@@ -171,7 +173,10 @@ impl DeviceFiles {
             .fetch_all(self.shared.db.read())
             .await
             .map_err(fault)?;
-        let longest = types.into_iter().filter(|(_, uri)| path.starts_with(uri.as_str())).max_by_key(|(_, uri)| uri.len());
+        let longest = types
+            .into_iter()
+            .filter(|(_, uri)| path.starts_with(uri.as_str()))
+            .max_by_key(|(_, uri)| uri.len());
         Ok(longest.and_then(|(device_type, uri)| {
             let rest = path.get(uri.len()..)?;
             Some((device_type, uri, rest))
@@ -211,7 +216,8 @@ impl DeviceFiles {
         let (line, host) = device.line_port.split_once('@').unwrap_or((&device.line_port, ""));
         let name = format!("{} {}", device.first_name, device.last_name);
         let number = device.number.clone().unwrap_or_default();
-        let national = number.strip_prefix(&format!("+{}", device.country_code)).unwrap_or(&number).to_owned();
+        let national =
+            number.strip_prefix(&format!("+{}", device.country_code)).unwrap_or(&number).to_owned();
         let values = [
             ("BWDEVICEID", device.name.clone()),
             ("BWFQDEVICEID", format!("{}@{}@{}", device.provider, device.group, device.name)),
@@ -233,8 +239,12 @@ impl DeviceFiles {
             ("BWDEVICEACCESSPROTOCOL", access.protocol.clone()),
             ("BWDEVICEACCESSURI", uri.to_owned()),
         ];
-        let mut tags: BTreeMap<_, _> = values.into_iter().map(|(tag, value)| (tag, Zeroizing::new(value))).collect();
-        tags.insert("BWAUTHPASSWORD-1", self.open(seal::SIP_PASSWORD, &device.user_name, &device.sip_password)?);
+        let mut tags: BTreeMap<_, _> =
+            values.into_iter().map(|(tag, value)| (tag, Zeroizing::new(value))).collect();
+        tags.insert(
+            "BWAUTHPASSWORD-1",
+            self.open(seal::SIP_PASSWORD, &device.user_name, &device.sip_password)?,
+        );
         Ok(tags)
     }
 
@@ -271,15 +281,19 @@ impl DeviceFiles {
     /// Builds the file of a device whose name is the rest of a path.
     async fn build(&self, device: &Device, uri: &str, name: &str, secure: bool) -> PortResult<FileDecision> {
         let built_in = self.built_in(device, uri)?;
-        let files: Vec<(String, String, bool)> =
-            sqlx::query_as("SELECT file_format, template, confidential FROM device_files WHERE device_type = ?")
-                .bind(&device.device_type)
-                .fetch_all(self.shared.db.read())
-                .await
-                .map_err(fault)?;
+        let files: Vec<(String, String, bool)> = sqlx::query_as(
+            "SELECT file_format, template, confidential FROM device_files WHERE device_type = ?",
+        )
+        .bind(&device.device_type)
+        .fetch_all(self.shared.db.read())
+        .await
+        .map_err(fault)?;
         // The name that a device asks for may hold tags itself: %BWMACADDRESS%.cfg.
-        let own_name = |format: &str| fill(format, Escape::Plain, |tag| built_in.get(tag).map(|v| Cow::Borrowed(v.as_str())));
-        let Some((format, template, confidential)) = files.into_iter().find(|(format, ..)| own_name(format) == name)
+        let own_name = |format: &str| {
+            fill(format, Escape::Plain, |tag| built_in.get(tag).map(|v| Cow::Borrowed(v.as_str())))
+        };
+        let Some((format, template, confidential)) =
+            files.into_iter().find(|(format, ..)| own_name(format) == name)
         else {
             return Ok(FileDecision::NotFound);
         };
@@ -293,7 +307,8 @@ impl DeviceFiles {
             built_in.or_else(|| custom.get(tag).map(|value| Cow::Borrowed(value.as_str()))).or_else(|| {
                 // Lines beyond those of the device are empty.
                 let line = tag.rsplit_once('-').map(|(_, line)| line);
-                let numbered = line.is_some_and(|line| !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()));
+                let numbered =
+                    line.is_some_and(|line| !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()));
                 (tag.starts_with("BW") && numbered).then_some(Cow::Borrowed(""))
             })
         };

@@ -4,10 +4,11 @@ use crate::Shared;
 use crate::db::{fault, int};
 use async_trait::async_trait;
 use openadp_appserver::{
-    Directory, DirectoryPage, DirectoryQuery, DirectoryScope, PortError, PortResult, Profile, SearchTerm, UserId,
+    Directory, DirectoryPage, DirectoryQuery, DirectoryScope, PortError, PortResult, Profile, SearchTerm,
+    UserId,
 };
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
 
 /// Most entries of one page; clients ask for 50 to 1000 (xsi.md section 3.5).
@@ -45,8 +46,11 @@ fn profile(row: &SqliteRow, now: i64) -> Result<Profile, sqlx::Error> {
 
 /// Whether a value fits a pattern with `*` at either end.
 fn matches(value: &str, pattern: &str, ignore_case: bool) -> bool {
-    let (value, pattern) =
-        if ignore_case { (value.to_lowercase(), pattern.to_lowercase()) } else { (value.to_owned(), pattern.to_owned()) };
+    let (value, pattern) = if ignore_case {
+        (value.to_lowercase(), pattern.to_lowercase())
+    } else {
+        (value.to_owned(), pattern.to_owned())
+    };
     let (open_start, open_end) = (pattern.starts_with('*'), pattern.len() > 1 && pattern.ends_with('*'));
     let text = pattern.strip_prefix('*').unwrap_or(&pattern);
     let text = if open_end { text.strip_suffix('*').unwrap_or(text) } else { text };
@@ -115,14 +119,18 @@ impl Directory for Profiles {
         query: &DirectoryQuery,
     ) -> PortResult<DirectoryPage> {
         if query.terms.iter().map(|term| term.patterns.len()).sum::<usize>() > MAX_PATTERNS {
-            return Err(PortError::Invalid { field: "search", reason: format!("more than {MAX_PATTERNS} patterns") });
+            return Err(PortError::Invalid {
+                field: "search",
+                reason: format!("more than {MAX_PATTERNS} patterns"),
+            });
         }
         let mut tx = self.shared.db.snapshot().await?;
-        let own: Option<(String, String)> = sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
-            .bind(viewer.as_str())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(fault)?;
+        let own: Option<(String, String)> =
+            sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
+                .bind(viewer.as_str())
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(fault)?;
         let (provider, group) = own.ok_or(NO_USER)?;
         let group = match scope {
             DirectoryScope::Enterprise => None,
@@ -177,7 +185,9 @@ impl Directory for Profiles {
 
     async fn organisation_exists(&self, provider: &str, group: Option<&str>) -> PortResult<bool> {
         let found: Option<(i64,)> = match group {
-            Some(group) => sqlx::query_as("SELECT 1 FROM groups WHERE provider = ? AND group_id = ?").bind(provider).bind(group),
+            Some(group) => sqlx::query_as("SELECT 1 FROM groups WHERE provider = ? AND group_id = ?")
+                .bind(provider)
+                .bind(group),
             None => sqlx::query_as("SELECT 1 FROM providers WHERE provider = ?").bind(provider),
         }
         .fetch_optional(self.shared.db.read())

@@ -8,11 +8,12 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// Appends an event of a subscriber or administrator to the feed, in the transaction of the change it tells of.
 pub(crate) async fn append(tx: &mut WriteTx, subscriber: &UserId, event: &Event) -> PortResult<()> {
-    let place: Option<(String, String)> = sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
-        .bind(subscriber.as_str())
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(fault)?;
+    let place: Option<(String, String)> =
+        sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
+            .bind(subscriber.as_str())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(fault)?;
     let (provider, group) = place.unwrap_or_default();
     append_for(tx, subscriber, &provider, &group, event).await
 }

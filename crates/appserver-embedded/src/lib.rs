@@ -33,8 +33,8 @@ pub use db::OpenError;
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};
 pub use settings::{
-    AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE, NotificationPushServer,
-    PasswordRules, PushNotification,
+    AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
+    NotificationPushServer, PasswordRules, PushNotification,
 };
 
 use db::Db;

@@ -84,7 +84,12 @@ pub(crate) async fn new_call(
 }
 
 /// Takes back what was not sent, and tells the others that the call no longer rings.
-pub(crate) async fn call_ended(tx: &mut WriteTx, shared: &Shared, half: &Half, end: RingEnd) -> PortResult<()> {
+pub(crate) async fn call_ended(
+    tx: &mut WriteTx,
+    shared: &Shared,
+    half: &Half,
+    end: RingEnd,
+) -> PortResult<()> {
     let now = tx.now;
     let unsent: Vec<(String, i64)> = sqlx::query_as(
         "DELETE FROM outbox WHERE user_id = ? AND call_id = ? AND seq = 1 AND lease_until <= ? \
@@ -266,7 +271,8 @@ async fn claim(shared: &Shared, most: usize) -> PortResult<Vec<Claimed>> {
         .execute(tx.conn())
         .await
         .map_err(fault)?;
-    metrics::counter!("appserver_push_notifications_total", "result" => "expired").increment(expired.rows_affected());
+    metrics::counter!("appserver_push_notifications_total", "result" => "expired")
+        .increment(expired.rows_affected());
     let rows: Vec<(i64, String, String, String, i64)> = sqlx::query_as(
         "UPDATE outbox SET lease_until = ?1 + ?2, attempts = attempts + 1 WHERE id IN (SELECT id FROM outbox o \
          WHERE next_attempt_at <= ?1 AND lease_until <= ?1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE \
@@ -311,7 +317,11 @@ async fn deliver(shared: &Shared, sender: &dyn PushSender, claimed: &Claimed) ->
     let mut tx = shared.db.begin().await?;
     match outcome {
         Outcome::Done => {
-            sqlx::query("DELETE FROM outbox WHERE id = ?").bind(claimed.id).execute(tx.conn()).await.map_err(fault)?;
+            sqlx::query("DELETE FROM outbox WHERE id = ?")
+                .bind(claimed.id)
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
             metrics::counter!("appserver_push_notifications_total", "result" => "done").increment(1);
         }
         Outcome::Again => {

@@ -132,7 +132,10 @@ mod tests {
     #[tokio::test]
     async fn too_many_at_once_are_refused_rather_than_queued_for_ever() {
         let hasher = Hasher::new();
-        let all = hasher.waiting.clone().acquire_many_owned(u32::try_from(hasher.waiting.available_permits()).unwrap());
+        let all = hasher
+            .waiting
+            .clone()
+            .acquire_many_owned(u32::try_from(hasher.waiting.available_permits()).unwrap());
         let _all = all.await.expect("permits");
         assert!(matches!(hasher.verify(None, "x", || false).await, Err(PortError::Unavailable(_))));
     }

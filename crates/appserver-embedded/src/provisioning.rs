@@ -127,7 +127,9 @@ fn check(field: &'static str, text: &str, max: usize) -> PortResult<()> {
 fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
     move |error| match &error {
         sqlx::Error::Database(database) if database.is_unique_violation() => PortError::Conflict { what },
-        sqlx::Error::Database(database) if database.is_foreign_key_violation() => PortError::NotFound { what },
+        sqlx::Error::Database(database) if database.is_foreign_key_violation() => {
+            PortError::NotFound { what }
+        }
         _ => fault(error),
     }
 }
@@ -288,12 +290,14 @@ impl Provisioning {
         phc: Option<String>,
     ) -> PortResult<()> {
         if let Some(phc) = phc {
-            sqlx::query("INSERT INTO credentials (user_id, phc, version) VALUES (?, ?, 1) ON CONFLICT DO NOTHING")
-                .bind(user.as_str())
-                .bind(phc)
-                .execute(tx.conn())
-                .await
-                .map_err(fault)?;
+            sqlx::query(
+                "INSERT INTO credentials (user_id, phc, version) VALUES (?, ?, 1) ON CONFLICT DO NOTHING",
+            )
+            .bind(user.as_str())
+            .bind(phc)
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
         }
         Ok(())
     }
@@ -404,11 +408,12 @@ impl Provisioning {
         let password = seal::seal(key, seal::DEVICE_PASSWORD, &d.user_name, d.password.expose())?;
         let sip_password = seal::seal(key, seal::SIP_PASSWORD, &d.user_name, d.sip_password.expose())?;
         let mut tx = self.shared.db.begin().await?;
-        let owner: Option<(String, String)> = sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
-            .bind(d.user_id.as_str())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(fault)?;
+        let owner: Option<(String, String)> =
+            sqlx::query_as("SELECT provider, group_id FROM users WHERE user_id = ?")
+                .bind(d.user_id.as_str())
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(fault)?;
         let (provider, group) = owner.ok_or(PortError::NotFound { what: "user" })?;
         sqlx::query(
             "INSERT INTO devices (level, provider, group_id, name, device_type, user_id, line_port, mac, user_name, \
@@ -471,26 +476,29 @@ impl Provisioning {
             TagScope::ServiceProvider { provider } => ("provider", json(&[provider])?),
             TagScope::Group { provider, group } => ("group", json(&[provider, group])?),
             TagScope::Device { provider, group, name } => {
-                let id: Option<(i64,)> =
-                    sqlx::query_as("SELECT device_id FROM devices WHERE provider = ? AND group_id = ? AND name = ?")
-                        .bind(provider)
-                        .bind(group)
-                        .bind(name)
-                        .fetch_optional(tx.conn())
-                        .await
-                        .map_err(fault)?;
+                let id: Option<(i64,)> = sqlx::query_as(
+                    "SELECT device_id FROM devices WHERE provider = ? AND group_id = ? AND name = ?",
+                )
+                .bind(provider)
+                .bind(group)
+                .bind(name)
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(fault)?;
                 ("device", id.ok_or(PortError::NotFound { what: "device" })?.0.to_string())
             }
         };
-        sqlx::query("INSERT INTO tags VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-            .bind(scope)
-            .bind(owner)
-            .bind(device_type.unwrap_or_default())
-            .bind(tag)
-            .bind(value)
-            .execute(tx.conn())
-            .await
-            .map_err(fault)?;
+        sqlx::query(
+            "INSERT INTO tags VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )
+        .bind(scope)
+        .bind(owner)
+        .bind(device_type.unwrap_or_default())
+        .bind(tag)
+        .bind(value)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
         tx.commit().await
     }
 }
@@ -498,8 +506,12 @@ impl Provisioning {
 /// A service as it is when it is given.
 fn default_service(kind: ServiceKind) -> Service {
     match kind {
-        ServiceKind::CallForwardingAlways => Service::CallForwardingAlways(openadp_appserver::CallForwardingAlways::default()),
-        ServiceKind::CallForwardingBusy => Service::CallForwardingBusy(openadp_appserver::CallForwardingBusy::default()),
+        ServiceKind::CallForwardingAlways => {
+            Service::CallForwardingAlways(openadp_appserver::CallForwardingAlways::default())
+        }
+        ServiceKind::CallForwardingBusy => {
+            Service::CallForwardingBusy(openadp_appserver::CallForwardingBusy::default())
+        }
         ServiceKind::CallForwardingNoAnswer => {
             Service::CallForwardingNoAnswer(openadp_appserver::CallForwardingNoAnswer {
                 number_of_rings: 3,

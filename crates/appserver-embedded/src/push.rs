@@ -53,7 +53,10 @@ fn check(registration: &PushRegistration) -> PortResult<()> {
 }
 
 /// All registrations of a subscriber, oldest first.
-pub(crate) async fn load(conn: &mut sqlx::SqliteConnection, user: &UserId) -> PortResult<Vec<PushRegistration>> {
+pub(crate) async fn load(
+    conn: &mut sqlx::SqliteConnection,
+    user: &UserId,
+) -> PortResult<Vec<PushRegistration>> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "SELECT registration FROM push_registrations WHERE user_id = ? ORDER BY registered_at, registration_id",
     )
@@ -91,10 +94,12 @@ pub(crate) async fn drop_token(
             .bind(user.as_str())
             .bind(registration_id)
     } else {
-        sqlx::query("UPDATE push_registrations SET registration = ?3 WHERE user_id = ?1 AND registration_id = ?2")
-            .bind(user.as_str())
-            .bind(registration_id)
-            .bind(json(&registration)?)
+        sqlx::query(
+            "UPDATE push_registrations SET registration = ?3 WHERE user_id = ?1 AND registration_id = ?2",
+        )
+        .bind(user.as_str())
+        .bind(registration_id)
+        .bind(json(&registration)?)
     };
     query.execute(tx.conn()).await.map_err(fault)?;
     events::append(tx, user, &Event::PushRegistrations).await

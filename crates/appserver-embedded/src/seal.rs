@@ -15,11 +15,20 @@ fn context(purpose: &str, user_name: &str) -> Vec<u8> {
 }
 
 pub(crate) fn seal(key: &MachineKey, purpose: &str, user_name: &str, secret: &str) -> PortResult<Vec<u8>> {
-    key.seal(&context(purpose, user_name), secret.as_bytes()).map_err(|error| PortError::Internal(Box::new(error)))
+    key.seal(&context(purpose, user_name), secret.as_bytes())
+        .map_err(|error| PortError::Internal(Box::new(error)))
 }
 
-pub(crate) fn open(key: &MachineKey, purpose: &str, user_name: &str, sealed: &[u8]) -> PortResult<Zeroizing<String>> {
-    let plain =
-        key.open(&context(purpose, user_name), sealed).map_err(|error| PortError::Internal(Box::new(error)))?;
-    String::from_utf8(plain.to_vec()).map(Zeroizing::new).map_err(|error| PortError::Internal(Box::new(error.utf8_error())))
+pub(crate) fn open(
+    key: &MachineKey,
+    purpose: &str,
+    user_name: &str,
+    sealed: &[u8],
+) -> PortResult<Zeroizing<String>> {
+    let plain = key
+        .open(&context(purpose, user_name), sealed)
+        .map_err(|error| PortError::Internal(Box::new(error)))?;
+    String::from_utf8(plain.to_vec())
+        .map(Zeroizing::new)
+        .map_err(|error| PortError::Internal(Box::new(error.utf8_error())))
 }

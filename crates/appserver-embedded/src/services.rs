@@ -87,12 +87,13 @@ impl Services for UserServices {
         let service = checked(service)?;
         let text = json(&service)?;
         let mut tx = self.shared.db.begin().await?;
-        let before: Option<(String,)> = sqlx::query_as("SELECT settings FROM services WHERE user_id = ? AND kind = ?")
-            .bind(user.as_str())
-            .bind(service.kind().display_name())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(fault)?;
+        let before: Option<(String,)> =
+            sqlx::query_as("SELECT settings FROM services WHERE user_id = ? AND kind = ?")
+                .bind(user.as_str())
+                .bind(service.kind().display_name())
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(fault)?;
         let Some((before,)) = before else {
             drop(tx);
             return Err(missing(&self.shared, user, service.kind()).await);

@@ -51,7 +51,11 @@ const NO_SUBSCRIPTION: PortError = PortError::NotFound { what: "subscription" };
 /// Forgets processes whose lease is over and their channels.
 pub(crate) async fn forget_dead(tx: &mut WriteTx) -> PortResult<()> {
     let now = tx.now;
-    sqlx::query("DELETE FROM processes WHERE alive_until <= ?").bind(now).execute(tx.conn()).await.map_err(fault)?;
+    sqlx::query("DELETE FROM processes WHERE alive_until <= ?")
+        .bind(now)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
     let gone = sqlx::query("DELETE FROM channels WHERE process NOT IN (SELECT process FROM processes)")
         .execute(tx.conn())
         .await
@@ -228,19 +232,21 @@ impl EventSubscriptions for Subscriptions {
     }
 
     async fn subscription(&self, subscription_id: &str) -> PortResult<SubscriptionRecord> {
-        let row: Option<SubscriptionRow> = sqlx::query_as("SELECT * FROM subscriptions WHERE subscription_id = ?")
-            .bind(subscription_id)
-            .fetch_optional(self.shared.db.read())
-            .await
-            .map_err(fault)?;
+        let row: Option<SubscriptionRow> =
+            sqlx::query_as("SELECT * FROM subscriptions WHERE subscription_id = ?")
+                .bind(subscription_id)
+                .fetch_optional(self.shared.db.read())
+                .await
+                .map_err(fault)?;
         subscription(row.ok_or(NO_SUBSCRIPTION)?)
     }
 
     async fn subscriptions(&self) -> PortResult<Vec<SubscriptionRecord>> {
-        let rows: Vec<SubscriptionRow> = sqlx::query_as("SELECT * FROM subscriptions ORDER BY subscription_id")
-            .fetch_all(self.shared.db.read())
-            .await
-            .map_err(fault)?;
+        let rows: Vec<SubscriptionRow> =
+            sqlx::query_as("SELECT * FROM subscriptions ORDER BY subscription_id")
+                .fetch_all(self.shared.db.read())
+                .await
+                .map_err(fault)?;
         rows.into_iter().map(subscription).collect()
     }
 

@@ -51,7 +51,11 @@ impl Escape {
 }
 
 /// Fills a template in. `%%` is a percent sign; an unknown tag and everything else stays as it is.
-pub(crate) fn fill<'v>(template: &str, escape: Escape, value_of: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
+pub(crate) fn fill<'v>(
+    template: &str,
+    escape: Escape,
+    value_of: impl Fn(&str) -> Option<Cow<'v, str>>,
+) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('%') {

@@ -21,8 +21,10 @@ const DAY_MS: i64 = 86_400_000;
 /// Acts on every timer that is due; gives the time of the next.
 pub(crate) async fn run_due_timers(shared: &Shared) -> PortResult<Option<i64>> {
     loop {
-        let (next,): (Option<i64>,) =
-            sqlx::query_as("SELECT MIN(due_at) FROM timers").fetch_one(shared.db.read()).await.map_err(fault)?;
+        let (next,): (Option<i64>,) = sqlx::query_as("SELECT MIN(due_at) FROM timers")
+            .fetch_one(shared.db.read())
+            .await
+            .map_err(fault)?;
         match next {
             Some(due) if due <= shared.db.now() => {
                 calls::run_due_timer(shared).await?;
@@ -74,8 +76,11 @@ pub(crate) async fn housekeep(shared: &Shared) -> PortResult<()> {
     .await
     .map_err(fault)?;
     if let Some(floor) = floor.filter(|floor| *floor > 0) {
-        let gone =
-            sqlx::query("DELETE FROM feed WHERE position <= ?").bind(floor).execute(tx.conn()).await.map_err(fault)?;
+        let gone = sqlx::query("DELETE FROM feed WHERE position <= ?")
+            .bind(floor)
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
         if gone.rows_affected() > 0 {
             events::put_fact(&mut tx, feed::FLOOR, &floor.to_string()).await?;
         }

@@ -1,11 +1,9 @@
 //! What can be done with calls.
 
-use super::{
-    Board, Dialled, Effect, End, Refusal, RingEnd, Route, log_entry, unknown_remote,
-};
+use super::{Board, Dialled, Effect, End, Half, Refusal, RingEnd, Route, log_entry, unknown_remote};
 use openadp_appserver::{
-    CallAction, CallEventKind, CallId, CallLogKind, CallPersonality, CallStart, CallState, InternalReleaseCause,
-    Redirect, ReleasingParty, UserId,
+    CallAction, CallEventKind, CallId, CallLogKind, CallPersonality, CallStart, CallState,
+    InternalReleaseCause, Redirect, ReleasingParty, UserId,
 };
 
 /// A way that must be resolved before an action can be done.
@@ -35,10 +33,12 @@ pub(crate) fn wish(
             let hops = if half.ringing { half.hops + 1 } else { 0 };
             (Dialled::parse(address).map_err(Refusal::BadAddress)?, hops)
         }
-        CallAction::Release if half.ringing => match party.no_answer.as_ref().map(|(to, _)| Dialled::parse(to)) {
-            Some(Ok(dialled)) => (dialled, half.hops + 1),
-            Some(Err(_)) | None => return Ok(None),
-        },
+        CallAction::Release if half.ringing => {
+            match party.no_answer.as_ref().map(|(to, _)| Dialled::parse(to)) {
+                Some(Ok(dialled)) => (dialled, half.hops + 1),
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
         CallAction::Decline if half.ringing => match party.busy.as_ref().map(|to| Dialled::parse(to)) {
             Some(Ok(dialled)) => (dialled, half.hops + 1),
             Some(Err(_)) | None => return Ok(None),
@@ -81,7 +81,8 @@ pub(crate) fn dial(
     board.emit(&id, CallEventKind::Originating);
     board.edit(&id, |half| half.call.personality = CallPersonality::Originator);
     board.emit(&id, CallEventKind::Originated);
-    let external_tracking_id = board.half(&id).map(|half| half.call.external_tracking_id.clone()).unwrap_or_default();
+    let external_tracking_id =
+        board.half(&id).map(|half| half.call.external_tracking_id.clone()).unwrap_or_default();
     connect(board, &id, route, false);
     Ok(CallStart { call_id: id, external_tracking_id })
 }
@@ -120,8 +121,10 @@ fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
                 board.emit(from, CallEventKind::Updated);
             }
             board.emit(&id, CallEventKind::Received);
-            let rings = board.party(called).and_then(|party| party.no_answer.as_ref().map(|(_, rings)| *rings));
-            let after_ms = rings.map_or(board.limits.no_answer_ms, |rings| i64::from(rings) * board.limits.ring_ms);
+            let rings =
+                board.party(called).and_then(|party| party.no_answer.as_ref().map(|(_, rings)| *rings));
+            let after_ms =
+                rings.map_or(board.limits.no_answer_ms, |rings| i64::from(rings) * board.limits.ring_ms);
             board.effects.push(Effect::Ring { half: id, after_ms });
             return;
         }
@@ -163,7 +166,14 @@ pub(crate) fn act(
         CallAction::Hold if matches!(state, CallState::Active | CallState::RemoteHeld) => hold(board, call),
         CallAction::Reconnect if half.is_answered() => reconnect(board, user, call),
         CallAction::Release if ringing => {
-            refuse(board, call, route, "no-answer", InternalReleaseCause::TemporarilyUnavailable, RingEnd::Rejected);
+            refuse(
+                board,
+                call,
+                route,
+                "no-answer",
+                InternalReleaseCause::TemporarilyUnavailable,
+                RingEnd::Rejected,
+            );
         }
         CallAction::Release => hang_up(board, call),
         CallAction::Decline if ringing => {
@@ -205,9 +215,12 @@ fn peer_of(board: &Board, id: &CallId) -> Option<CallId> {
     board.half(id).and_then(|half| half.peer.clone())
 }
 
+/// Holds what a user is connected with, because another call gets the line. A call that the other side holds too: else it
+/// would come back by itself.
 fn hold_others(board: &mut Board, user: &UserId, except: Option<&CallId>) {
     for id in board.live_of(user) {
-        if Some(&id) != except && board.half(&id).is_some_and(|half| half.call.state == CallState::Active) {
+        let connected = |half: &Half| matches!(half.call.state, CallState::Active | CallState::RemoteHeld);
+        if Some(&id) != except && board.half(&id).is_some_and(connected) {
             hold(board, &id);
         }
     }
@@ -254,6 +267,8 @@ fn answer(board: &mut Board, user: &UserId, id: &CallId) {
     board.emit(id, CallEventKind::Answered);
     let Some(peer) = peer_of(board, id) else { return };
     if let Some(caller) = board.half(&peer).map(|half| half.owner.clone()) {
+        // The caller may have got another call meanwhile.
+        hold_others(board, &caller, Some(&peer));
         let remote = board.remote(&caller, user);
         board.edit(&peer, |half| {
             half.call.answer_time.get_or_insert(now);
@@ -340,7 +355,9 @@ fn blind_transfer(board: &mut Board, id: &CallId, route: Option<&Route>) -> Resu
     match &route.end {
         End::Ring(_) => {}
         End::Busy(_) | End::Self_ => return Err(Refusal::WrongState("the destination is busy".to_owned())),
-        End::TooManyForwards => return Err(Refusal::WrongState("the destination cannot be reached".to_owned())),
+        End::TooManyForwards => {
+            return Err(Refusal::WrongState("the destination cannot be reached".to_owned()));
+        }
         End::Unknown => return Err(Refusal::BadAddress("no such number".to_owned())),
     }
     let half = board.half(id).ok_or(Refusal::NotFound)?;
@@ -365,12 +382,17 @@ fn blind_transfer(board: &mut Board, id: &CallId, route: Option<&Route>) -> Resu
     Ok(())
 }
 
-fn consult_transfer(board: &mut Board, user: &UserId, first: &CallId, second: &CallId) -> Result<(), Refusal> {
+fn consult_transfer(
+    board: &mut Board,
+    user: &UserId,
+    first: &CallId,
+    second: &CallId,
+) -> Result<(), Refusal> {
     if first == second {
         return Err(Refusal::WrongState("a call cannot be joined with itself".to_owned()));
     }
     let (one, two) = (board.own(user, first)?, board.own(user, second)?);
-    let joinable = |half: &super::Half| half.is_live() && !half.ringing;
+    let joinable = |half: &Half| half.is_live() && !half.ringing;
     if !joinable(one) || !joinable(two) || !(one.is_answered() || two.is_answered()) {
         let state = if joinable(one) && one.is_answered() { two.call.state } else { one.call.state };
         return Err(wrong(state));
@@ -379,7 +401,8 @@ fn consult_transfer(board: &mut Board, user: &UserId, first: &CallId, second: &C
     let (Some(left), Some(right)) = (one.peer.clone(), two.peer.clone()) else {
         return Err(Refusal::WrongState("there is nobody at the other end".to_owned()));
     };
-    let owner = |board: &Board, id: &CallId| board.half(id).map(|half| half.owner.clone()).ok_or(Refusal::NotFound);
+    let owner =
+        |board: &Board, id: &CallId| board.half(id).map(|half| half.owner.clone()).ok_or(Refusal::NotFound);
     let (left_user, right_user) = (owner(board, &left)?, owner(board, &right)?);
     if left_user == right_user {
         return Err(Refusal::WrongState("both calls are with the same party".to_owned()));

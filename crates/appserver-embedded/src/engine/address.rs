@@ -44,10 +44,13 @@ impl Dialled {
         let rest = rest.split([';', '?', '>']).next().unwrap_or_default();
         if let Some((user, host)) = rest.rsplit_once('@') {
             let word = |part: &str| {
-                !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_.+!~*'()&=$,%#".contains(c))
+                !part.is_empty()
+                    && part.chars().all(|c| c.is_alphanumeric() || "-_.+!~*'()&=$,%#".contains(c))
             };
             let host_good = !host.is_empty()
-                && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '[' | ']' | '_'));
+                && host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '[' | ']' | '_'));
             if !word(user) || !host_good {
                 return Err("not a SIP address".to_owned());
             }
@@ -84,7 +87,8 @@ impl Dialled {
             }
             Self::Digits(digits) => {
                 let mut candidates = vec![Candidate::Extension(digits.clone())];
-                if let Some(international) = digits.strip_prefix("00").or_else(|| digits.strip_prefix("011")) {
+                if let Some(international) = digits.strip_prefix("00").or_else(|| digits.strip_prefix("011"))
+                {
                     candidates.push(Candidate::Number(format!("+{international}")));
                 }
                 let national = digits.strip_prefix('0').unwrap_or(digits);
@@ -120,9 +124,9 @@ pub(crate) fn e164(number: &str) -> Address {
 /// pairs below two, all others three.
 fn country_code(digits: &str) -> Option<&str> {
     const TWO: &[&str] = &[
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49",
-        "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84",
-        "86", "90", "91", "92", "93", "94", "95", "98",
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48",
+        "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81",
+        "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
     ];
     let length = match digits.as_bytes().first()? {
         b'1' | b'7' => 1,
@@ -148,7 +152,8 @@ mod tests {
         assert_eq!(parse("TEL:+1-2125550101;phone-context=x"), Dialled::International("+12125550101".into()));
         assert_eq!(parse("sip:Bo.Li@Lab.Example;transport=tls"), Dialled::Sip("bo.li@lab.example".into()));
         assert_eq!(parse("bo@lab.example"), Dialled::Sip("bo@lab.example".into()));
-        for bad in ["", "tel:", "bo", "+", "+12", "+1x", "sip:@x", "sip:a@", "a b@c", "\u{0}1", "١٢٣", "<1>"] {
+        for bad in ["", "tel:", "bo", "+", "+12", "+1x", "sip:@x", "sip:a@", "a b@c", "\u{0}1", "١٢٣", "<1>"]
+        {
             assert!(Dialled::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Dialled::parse(&"1".repeat(200)).is_err());

@@ -16,8 +16,8 @@ pub(crate) use address::{Candidate, Dialled, e164};
 pub(crate) use route::{End, Route, Router};
 
 use openadp_appserver::{
-    Address, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState, CallType, Event,
-    HookStatus, InternalReleaseCause, Redirect, ReleasingParty, RemoteParty, UserId,
+    Address, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState, CallType,
+    Event, HookStatus, InternalReleaseCause, Redirect, ReleasingParty, RemoteParty, UserId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,7 +176,11 @@ impl Board {
 
     /// Ids of the user's halves that are neither released nor detached.
     fn live_of(&self, user: &UserId) -> Vec<CallId> {
-        self.halves.values().filter(|half| half.owner == *user && half.is_live()).map(|h| h.call.id.clone()).collect()
+        self.halves
+            .values()
+            .filter(|half| half.owner == *user && half.is_live())
+            .map(|h| h.call.id.clone())
+            .collect()
     }
 
     /// How many calls the user has.
@@ -288,7 +292,13 @@ impl Board {
     }
 
     /// Ends a half: log entry, effects, event.
-    fn release(&mut self, id: &CallId, by: ReleasingParty, cause: Option<InternalReleaseCause>, ring: RingEnd) {
+    fn release(
+        &mut self,
+        id: &CallId,
+        by: ReleasingParty,
+        cause: Option<InternalReleaseCause>,
+        ring: RingEnd,
+    ) {
         let Some(half) = self.halves.get(id) else { return };
         if half.call.state == CallState::Released {
             return;
@@ -396,7 +406,14 @@ impl Board {
 
 /// Somebody of whom only the address is known.
 fn unknown_remote(address: Address) -> RemoteParty {
-    RemoteParty { name: None, address, user_id: None, user_dn: None, call_type: CallType::Network, private: false }
+    RemoteParty {
+        name: None,
+        address,
+        user_id: None,
+        user_dn: None,
+        call_type: CallType::Network,
+        private: false,
+    }
 }
 
 /// The log entry of a call (xsi.md section 3.5).
@@ -430,7 +447,8 @@ impl Half {
     fn end_hold(&mut self, now: i64) {
         if let Some(since) = self.call.held_time.take() {
             let held = now.saturating_sub(since).max(0);
-            self.call.total_held_time = Some(self.call.total_held_time.unwrap_or_default().saturating_add(held));
+            self.call.total_held_time =
+                Some(self.call.total_held_time.unwrap_or_default().saturating_add(held));
         }
         self.holding = false;
     }
