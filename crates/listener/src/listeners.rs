@@ -21,6 +21,8 @@ pub enum Filter {
     /// All of them.
     #[default]
     All,
+    /// All but those at these addresses and ports, which another process serves.
+    Except(Vec<SocketAddr>),
     /// Those at these addresses and ports, once they are configured.
     Only(Vec<SocketAddr>),
 }
@@ -30,6 +32,9 @@ impl Filter {
     pub fn allows(&self, interface: &InterfaceRef) -> bool {
         match self {
             Self::All => true,
+            Self::Except(addresses) => {
+                !addresses.contains(&SocketAddr::new(interface.address, interface.port))
+            }
             Self::Only(addresses) => addresses.contains(&SocketAddr::new(interface.address, interface.port)),
         }
     }
