@@ -1,0 +1,270 @@
+//! Apple Push Notification service: `protocols/nps.md` 7.
+
+mod answer;
+mod payload;
+mod token;
+
+pub(crate) use token::SigningKey;
+
+use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push};
+use crate::configuration::{ApnsEnvironment, Configurations, Route};
+use crate::events;
+use crate::transport::{Connector, Endpoint, Pool, PoolOptions, ProviderAnswer, SendError};
+use answer::Reason;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::Full;
+use openadp_appserver::{Clock, epoch_millis};
+use payload::{Message, Skip};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use token::{Renewal, Tokens};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+const ALPN: &[&[u8]] = &[b"h2"];
+/// Pause after `TooManyProviderTokenUpdates` before a new connection is tried.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
+/// How long a phone that got too many pushes is left alone (section 11).
+const HOLD: Duration = Duration::from_secs(5);
+
+/// Connections are kept apart by server and team, and given up when the key changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PoolKey {
+    endpoint: Endpoint,
+    team_id: String,
+    key: [u8; 32],
+}
+
+/// The adapter.
+pub(crate) struct Apns {
+    configurations: Arc<Configurations>,
+    connector: Arc<Connector>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    pools: Mutex<HashMap<PoolKey, Pool>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+#[derive(Deserialize, Default)]
+struct Body {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    timestamp: Option<i64>,
+}
+
+impl Apns {
+    pub(crate) fn new(
+        configurations: Arc<Configurations>,
+        connector: Arc<Connector>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            configurations,
+            connector,
+            clock,
+            tokens: Tokens::default(),
+            pools: Mutex::default(),
+            tasks,
+            shutdown,
+        }
+    }
+
+    fn pool(&self, endpoint: Endpoint, key: &SigningKey) -> Pool {
+        let wanted = PoolKey { endpoint: endpoint.clone(), team_id: key.team_id().to_owned(), key: key.fingerprint() };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&wanted) {
+            return pool.clone();
+        }
+        // Settings changed, or this is the first push: forget what no route leads to any more.
+        let configuration = self.configurations.current();
+        pools.retain(|key, _| configuration.apns.iter().any(|environment| {
+            environment.endpoint.as_ref() == Some(&key.endpoint)
+                && environment.keys().any(|signing| {
+                    signing.team_id() == key.team_id && signing.fingerprint() == key.key
+                })
+        }));
+        let pool = Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone());
+        pools.insert(wanted, pool.clone());
+        pool
+    }
+
+    /// One request and its answer.
+    async fn attempt(
+        &self,
+        push: Push<'_>,
+        environment: &ApnsEnvironment,
+        key: &SigningKey,
+        pool: &Pool,
+        message: &Message,
+    ) -> Result<ProviderAnswer, Outcome> {
+        let token = self.tokens.current(key, self.clock.now()).map_err(|error| {
+            events::configuration_fault(Provider::Apns, &error.to_string());
+            Outcome::Refused { reason: error.to_string(), fault: Fault::Configuration { stops: false } }
+        })?;
+        let request = request(environment, push, message, &token).map_err(|reason| Outcome::Refused {
+            reason: reason.to_owned(),
+            fault: Fault::Ours,
+        })?;
+        let options = PoolOptions {
+            size: environment.pool_size,
+            timeout: environment.timeout,
+            idle: environment.idle,
+            first_alone: true,
+            alpn: ALPN,
+        };
+        pool.send(&options, request, push.deadline).await.map_err(|error| failed(Provider::Apns, &error))
+    }
+}
+
+/// What a failed exchange means to the service.
+pub(super) fn failed(provider: Provider, error: &SendError) -> Outcome {
+    events::exchange_failed(provider, error);
+    let processed = match error {
+        SendError::Connect { .. } | SendError::NoConnection | SendError::NotProcessed(_) | SendError::StreamRefused(_) => {
+            Processed::No
+        }
+        SendError::Lost(_) | SendError::Timeout => Processed::Unknown,
+    };
+    Outcome::Failed { reason: error.to_string(), after: None, processed }
+}
+
+fn request(
+    environment: &ApnsEnvironment,
+    push: Push<'_>,
+    message: &Message,
+    token: &str,
+) -> Result<Request<Full<Bytes>>, &'static str> {
+    // Only hexadecimal digits may become part of a path.
+    if push.target.token.is_empty() || !push.target.token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("BadDeviceToken");
+    }
+    let mut authorization =
+        HeaderValue::from_str(&format!("bearer {token}")).map_err(|_| "provider token is not a header value")?;
+    authorization.set_sensitive(true);
+    let topic = HeaderValue::from_str(&message.topic).map_err(|_| "BadTopic")?;
+    let mut builder = Request::post(format!("{}/{}", environment.url, push.target.token))
+        .header(http::header::AUTHORIZATION, authorization)
+        .header("apns-topic", topic)
+        .header("apns-push-type", message.push_type)
+        .header("apns-priority", message.priority)
+        .header("apns-expiration", message.expiration)
+        .header("apns-id", message.id.to_string());
+    if let Some(collapse_id) = &message.collapse_id {
+        builder = builder.header("apns-collapse-id", collapse_id);
+    }
+    builder.body(Full::new(message.body.clone())).map_err(|_| "request cannot be built")
+}
+
+#[async_trait]
+impl Gateway for Apns {
+    async fn push(&self, push: Push<'_>) -> Outcome {
+        let configuration = self.configurations.current();
+        let (environment, key) = match configuration.apns_route(&push.target.application_id) {
+            Route::To(environment, key) => (environment, key),
+            Route::Missing(reason) => return Outcome::NotConfigured { reason },
+        };
+        let Some(endpoint) = environment.endpoint.clone() else {
+            return Outcome::NotConfigured { reason: "url has no host" };
+        };
+        let mut message = match payload::build(push, false) {
+            Ok(message) => message,
+            Err(Skip::NotForToken(reason)) => return Outcome::NotForToken { reason },
+            Err(Skip::TooLarge) => {
+                return Outcome::Refused { reason: "PayloadTooLarge".to_owned(), fault: Fault::Ours };
+            }
+        };
+        if push.target.token.bytes().any(|byte| !byte.is_ascii_hexdigit()) {
+            // Apple would say so; asking it would put the token into a path.
+            return Outcome::TokenDead { since: None, reason: "BadDeviceToken".to_owned(), guarded: true };
+        }
+        let pool = self.pool(endpoint, key);
+        let (mut renewed, mut shortened) = (false, false);
+        loop {
+            let answer = match self.attempt(push, environment, key, &pool, &message).await {
+                Ok(answer) => answer,
+                Err(outcome) => return outcome,
+            };
+            let status = answer.status.as_u16();
+            let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let reason = Reason::parse(&body.reason);
+            events::answered(Provider::Apns, status, reason.label());
+            let text = if body.reason.is_empty() { format!("status {status}") } else { cut(&body.reason) };
+            match answer::action(status, reason) {
+                Action::Sent => {
+                    let id = answer.headers.get("apns-id").and_then(|id| id.to_str().ok());
+                    return Outcome::Sent { provider_id: cut(id.unwrap_or_default()) };
+                }
+                Action::Drop { guarded } => {
+                    return Outcome::TokenDead { since: body.timestamp, reason: text, guarded };
+                }
+                Action::RenewOnce if !renewed => {
+                    renewed = true;
+                    if self.tokens.renew(key, epoch_millis(self.clock.now())) == Renewal::TooEarly {
+                        events::configuration_fault(Provider::Apns, &text);
+                        return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
+                    }
+                    // One token per connection and 20 minutes: the new one wants new connections.
+                    pool.retire_all();
+                }
+                Action::RenewOnce => {
+                    events::configuration_fault(Provider::Apns, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
+                }
+                Action::ShortenOnce if !shortened => {
+                    shortened = true;
+                    message = match payload::build(push, true) {
+                        Ok(message) => message,
+                        Err(_) => return Outcome::Refused { reason: text, fault: Fault::Ours },
+                    };
+                }
+                Action::ShortenOnce | Action::OurFault => {
+                    events::our_fault(Provider::Apns, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Ours };
+                }
+                Action::Configuration { stops } => {
+                    events::configuration_fault(Provider::Apns, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
+                }
+                Action::Retry => {
+                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                }
+                Action::RetryElsewhere => {
+                    pool.retire_all();
+                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                }
+                Action::PauseRenewals => {
+                    self.tokens.pause(key, epoch_millis(self.clock.now()));
+                    pool.retire_all();
+                    return Outcome::Throttled { reason: text, after: Some(RENEWAL_PAUSE), whole_application: false };
+                }
+                Action::HoldToken | Action::HoldApplication => {
+                    let after = answer.retry_after().unwrap_or(HOLD);
+                    return Outcome::Throttled { reason: text, after: Some(after), whole_application: false };
+                }
+            }
+        }
+    }
+
+    fn health(&self) -> ProviderHealth {
+        let configuration = self.configurations.current();
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        ProviderHealth {
+            configured: configuration.apns.iter().any(|environment| environment.keys().next().is_some()),
+            connections: pools.values().map(Pool::open).sum(),
+            credentials_age_seconds: self.tokens.oldest_age(self.clock.now()),
+        }
+    }
+}
+
+/// Texts of a provider go into logs and answers: printable, and not long.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(128).collect()
+}

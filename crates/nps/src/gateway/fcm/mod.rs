@@ -1,0 +1,168 @@
+//! Firebase Cloud Messaging, HTTP v1: `protocols/nps.md` 6.
+
+mod answer;
+mod oauth;
+mod payload;
+
+pub(crate) use oauth::ServiceAccount;
+
+use super::apns::{cut, failed};
+use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push};
+use crate::configuration::{Configurations, FcmConfiguration, Route};
+use crate::events;
+use crate::transport::{Connector, Endpoint, Pool, PoolOptions};
+use answer::Failure;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::Full;
+use oauth::{AccessTokens, GrantError};
+use openadp_appserver::Clock;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// HTTP/2 if offered, else HTTP/1.1 (section 9).
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// Google asks for a minute when a 429 does not say (section 10).
+const QUOTA_PAUSE: Duration = Duration::from_secs(60);
+
+/// The adapter.
+pub(crate) struct Fcm {
+    configurations: Arc<Configurations>,
+    connector: Arc<Connector>,
+    access: AccessTokens,
+    pools: Mutex<HashMap<Endpoint, Pool>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Fcm {
+    pub(crate) fn new(
+        configurations: Arc<Configurations>,
+        connector: Arc<Connector>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let access = AccessTokens::new(connector.clone(), clock, tasks.clone(), shutdown.clone());
+        Self { configurations, connector, access, pools: Mutex::default(), tasks, shutdown }
+    }
+
+    fn pool(&self, endpoint: Endpoint) -> Pool {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        // There is one pushURL: a changed one leaves the old connections without a user.
+        pools.retain(|known, _| *known == endpoint);
+        pools
+            .entry(endpoint.clone())
+            .or_insert_with(|| Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone()))
+            .clone()
+    }
+}
+
+fn request(url: &url::Url, body: Bytes, token: &str) -> Option<Request<Full<Bytes>>> {
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    authorization.set_sensitive(true);
+    Request::post(url.as_str())
+        .header(http::header::AUTHORIZATION, authorization)
+        .header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))
+        .body(Full::new(body))
+        .ok()
+}
+
+fn options(fcm: &FcmConfiguration) -> PoolOptions {
+    PoolOptions { size: fcm.pool_size, timeout: fcm.timeout, idle: fcm.idle, first_alone: false, alpn: ALPN }
+}
+
+#[async_trait]
+impl Gateway for Fcm {
+    async fn push(&self, push: Push<'_>) -> Outcome {
+        let configuration = self.configurations.current();
+        let fcm = &configuration.fcm;
+        let (url, account) = match configuration.fcm_route(&push.target.application_id) {
+            Route::To(url, account) => (url, account),
+            Route::Missing(reason) => return Outcome::NotConfigured { reason },
+        };
+        let Some(endpoint) = Endpoint::of(&url) else {
+            return Outcome::NotConfigured { reason: "pushURL has no host" };
+        };
+        let too_large = || Outcome::Refused { reason: "message too large".to_owned(), fault: Fault::Ours };
+        let Ok(mut body) = payload::build(push, false) else { return too_large() };
+        let pool = self.pool(endpoint);
+        let (mut refused, mut shortened) = (None, false);
+        loop {
+            let token = match self.access.current(account, fcm, refused.as_ref(), push.deadline).await {
+                Ok(token) => token,
+                Err(GrantError::Refused(reason)) => {
+                    events::configuration_fault(Provider::Fcm, &reason);
+                    return Outcome::Refused { reason, fault: Fault::Configuration { stops: true } };
+                }
+                Err(GrantError::Unavailable(reason)) => {
+                    return Outcome::Failed { reason, after: None, processed: Processed::No };
+                }
+            };
+            let Some(request) = request(&url, body.clone(), &token) else {
+                return Outcome::Refused { reason: "request cannot be built".to_owned(), fault: Fault::Ours };
+            };
+            let answer = match pool.send(&options(fcm), request, push.deadline).await {
+                Ok(answer) => answer,
+                Err(error) => return failed(Provider::Fcm, &error),
+            };
+            let status = answer.status.as_u16();
+            let failure = Failure::parse(&answer.body);
+            events::answered(Provider::Fcm, status, failure.code.label());
+            let name = failure.name();
+            let text = if name.is_empty() { format!("status {status}") } else { cut(name) };
+            match answer::action(status, &failure) {
+                Action::Sent => {
+                    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                    return Outcome::Sent { provider_id: cut(body["name"].as_str().unwrap_or_default()) };
+                }
+                Action::Drop { guarded } => return Outcome::TokenDead { since: None, reason: text, guarded },
+                Action::RenewOnce if refused.is_none() => refused = Some(token),
+                Action::RenewOnce => {
+                    events::configuration_fault(Provider::Fcm, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
+                }
+                Action::ShortenOnce if !shortened => {
+                    shortened = true;
+                    let Ok(short) = payload::build(push, true) else { return too_large() };
+                    body = short;
+                }
+                Action::ShortenOnce | Action::OurFault => {
+                    events::our_fault(Provider::Fcm, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Ours };
+                }
+                Action::Configuration { stops } => {
+                    events::configuration_fault(Provider::Fcm, &text);
+                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
+                }
+                Action::Retry => {
+                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                }
+                Action::RetryElsewhere => {
+                    // Fewer connections to one front end of Google's: the next request opens another.
+                    pool.retire_all();
+                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                }
+                action @ (Action::HoldToken | Action::HoldApplication | Action::PauseRenewals) => {
+                    let after = Some(answer.retry_after().unwrap_or(QUOTA_PAUSE));
+                    let whole_application = action == Action::HoldApplication;
+                    return Outcome::Throttled { reason: text, after, whole_application };
+                }
+            }
+        }
+    }
+
+    fn health(&self) -> ProviderHealth {
+        let configuration = self.configurations.current();
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        ProviderHealth {
+            configured: configuration.fcm.enabled && configuration.fcm_configured(),
+            connections: pools.values().map(Pool::open).sum(),
+            credentials_age_seconds: self.access.oldest_age(),
+        }
+    }
+}
