@@ -208,7 +208,7 @@ impl Node {
             authenticator: Authenticator::new(
                 &store,
                 keystore.clone(),
-                ports.as_ref(),
+                ports.as_ref().map(|ports| ports.credentials.clone()),
                 options.clock.clone(),
             ),
             clock: options.clock.clone(),
@@ -421,7 +421,7 @@ fn build(options: &NodeOptions, host: &Host) -> Result<Built, StartError> {
     let web = if applications.is_empty() {
         None
     } else {
-        let container = WebContainer::new(host, applications);
+        let container = WebContainer::new(&host.store, &host.tasks, applications);
         Some(container.map_err(|source| StartError::Build { application: "the web container", source })?)
     };
     let cti = match options.servers.first() {

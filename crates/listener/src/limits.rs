@@ -128,7 +128,7 @@ mod tests {
         Limits {
             drain_timeout: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(1),
-            keepalive: Duration::from_secs(60),
+            keepalive: Duration::from_mins(1),
             max_connections: total,
             max_connections_per_address: per_address,
         }

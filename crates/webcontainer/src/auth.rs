@@ -7,7 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lru::LruCache;
-use openadp_appserver::{Account, Clock, Credentials, PortError, Ports, Principal, UserId};
+use openadp_appserver::{Account, Clock, Credentials, PortError, Principal, UserId};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Live, Store};
 use std::num::NonZeroUsize;
@@ -92,13 +92,13 @@ impl Authenticator {
     pub fn new(
         store: &Arc<Store>,
         keystore: Arc<KeyStore>,
-        ports: Option<&Ports>,
+        credentials: Option<Arc<dyn Credentials>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self(Arc::new(Inner {
             accounts: Mutex::new(LruCache::new(ACCOUNTS)),
             clock,
-            credentials: ports.map(|ports| ports.credentials.clone()),
+            credentials,
             general: store.live(),
             keystore,
         }))

@@ -3,7 +3,7 @@
 use crate::activity::{Activity, Allowed, Watched};
 use crate::mount::Mounts;
 use crate::settings::LimitSettings;
-use crate::{Application, BuildError, ConnectionInfo, Host};
+use crate::{Application, BuildError, ConnectionInfo};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
@@ -44,15 +44,11 @@ pub struct WebContainer {
 }
 
 impl WebContainer {
-    /// A container with these applications.
+    /// A container with these applications, whose work runs in `tasks`.
     ///
     /// # Errors
     /// When two mounts are the same, or one has no segment.
-    pub fn new(host: &Host, applications: Vec<Application>) -> Result<Arc<Self>, BuildError> {
-        Self::over(&host.store, &host.tasks, applications)
-    }
-
-    pub(crate) fn over(
+    pub fn new(
         store: &Arc<Store>,
         tasks: &TaskTracker,
         applications: Vec<Application>,
