@@ -184,10 +184,7 @@ pub fn resolve_at(
 
 /// The rows that a level itself sets.
 pub fn own(snapshot: &Snapshot, list: List, level: Level) -> Vec<String> {
-    let context = match context_of(list, level) {
-        Some(context) => context,
-        None => return Vec::new(),
-    };
+    let Some(context) = context_of(list, level) else { return Vec::new() };
     let name = name_parameter(list);
     snapshot
         .rows_of(context)

@@ -67,7 +67,7 @@ pub fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, PemError
         }
         let der = item.map_err(|_| PemError::BadCertificate(index + 1))?;
         match X509Certificate::from_der(&der) {
-            Ok((rest, _)) if rest.is_empty() => found.push(der),
+            Ok(([], _)) => found.push(der),
             Ok(_) | Err(_) => return Err(PemError::BadCertificate(index + 1)),
         }
     }

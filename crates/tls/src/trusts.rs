@@ -176,6 +176,7 @@ fn delete_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Re
     Ok(ActionOutput { edits: vec![Edit::Delete { context: path, key }], ..ActionOutput::default() })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every action")]
 fn import_public(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
     let path = context.context.full_path();
     let mut edits = Vec::new();
