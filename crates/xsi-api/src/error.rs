@@ -193,7 +193,9 @@ impl ApiError {
             Self::ResourceNotFound => (404, 210_404, "Resource not found".to_owned()),
             Self::SubscriptionNotFound => (403, 110_862, "Subscription not found".to_owned()),
             Self::Unauthenticated => (401, 210_414, "Authentication required".to_owned()),
-            Self::Overloaded | Self::Unavailable { .. } => (503, 210_503, "The application server cannot be reached".to_owned()),
+            Self::Overloaded | Self::Unavailable { .. } => {
+                (503, 210_503, "The application server cannot be reached".to_owned())
+            }
             Self::Unsupported { what } => (400, 210_413, format!("Not supported: {what}")),
             Self::WrongState { reason } => (409, 210_410, format!("Not possible now: {reason}")),
         };

@@ -32,8 +32,10 @@ const SEQUENCE_LOW: u64 = 20;
 const ORPHAN_EXPIRY_DELAY: Millis = 2_000;
 
 /// What an EventResponse led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Acknowledged {
+    /// The client does not know the subscription: it is over here, and the caller removes it from the store.
+    Ended(Id),
     /// The event was waiting for it.
     Known,
     /// Too late, twice, another process's, or never sent.
@@ -558,9 +560,8 @@ impl Machine {
         }
         match status {
             481 => {
-                self.outputs
-                    .push_back(Output::ForgetSubscription { subscription: flight.subscription.clone() });
                 self.unsubscribe(now, &flight.subscription, false);
+                return Acknowledged::Ended(flight.subscription);
             }
             500..=599 => {
                 let mut item = flight.item;

@@ -328,8 +328,7 @@ fn answers_drop_move_or_end() {
     bench.answer(bench.sent[3].event, 404);
     assert_eq!(bench.closed, [("c1".to_owned(), Some("UnknownChannel".to_owned()))]);
     assert_eq!((bench.sent[4].channel.as_str(), bench.sent[4].event), ("c2", bench.sent[3].event));
-    bench.answer(bench.sent[4].event, 481);
-    assert!(bench.forgotten.contains(&"s1".to_owned()));
+    assert_eq!(bench.answer(bench.sent[4].event, 481), Acknowledged::Ended("s1".into()));
     let before = bench.sent.len();
     bench.hook();
     assert_eq!(bench.sent.len(), before, "481 ends the subscription");
@@ -643,7 +642,9 @@ proptest! {
                 Step::Hook => bench.hook(),
                 Step::Answer(index, status) => {
                     if let Some(sent) = bench.sent.iter().rev().nth(index).cloned() {
-                        bench.answer(sent.event, status);
+                        if let Acknowledged::Ended(id) = bench.answer(sent.event, status) {
+                            bench.forgotten.push(id.to_string());
+                        }
                     }
                 }
                 Step::Beat(id) => if let Some((name, _)) = open.get(&id).cloned() {

@@ -21,7 +21,7 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
             Method::Post => Err(ApiError::Unsupported { what: "opening a channel here" }),
             _ => Err(ApiError::MethodNotAllowed { allow: "POST" }),
         },
-        ["channel", "eventresponse"] => response::acknowledge(call),
+        ["channel", "eventresponse"] => response::acknowledge(call).await,
         ["channel", _, "heartbeat"] => channel::heartbeat(call, path.id(1)).await,
         // An old client doubles the id (xsi.md 5.4).
         ["channel", _] => channel::one(call, path.id(1)).await,

@@ -1,25 +1,35 @@
 //! EventResponse (xsi.md 5.7, cti.md 7).
 
 use crate::api::{Call, Outcome};
-use crate::delivery::Acknowledged;
+use crate::delivery::{Acknowledged, chain};
 use crate::error::ApiError;
 use crate::{Method, Reply};
+use openadp_appserver::PortError;
 use openadp_xsi_schema::EventResponse;
 use uuid::Uuid;
 
 /// Takes an answer to an event. An unknown or old event is answered 200 too: one client ends on anything else.
-pub(super) fn acknowledge(call: &Call<'_>) -> Outcome {
+pub(super) async fn acknowledge(call: &Call<'_>) -> Outcome {
     if !matches!(call.method, Method::Post | Method::Put) {
         return Err(ApiError::MethodNotAllowed { allow: "POST" });
     }
     let response: EventResponse = call.read()?;
     let owner = call.owner();
-    let status = response.status_code;
-    let known = Uuid::parse_str(response.event_id.trim()).is_ok_and(|event| {
-        let status = u16::try_from(status).unwrap_or(400);
+    let status = u16::try_from(response.status_code).unwrap_or(400);
+    let outcome = Uuid::parse_str(response.event_id.trim()).map_or(Acknowledged::Unknown, |event| {
         call.api.hub.step(|machine, now| machine.acknowledge(now, event, status, &owner))
-            == Acknowledged::Known
     });
-    metrics::counter!("xsi_event_responses_total", "known" => if known { "yes" } else { "no" }).increment(1);
+    if let Acknowledged::Ended(subscription) = &outcome {
+        match call.api.ports.subscriptions.remove_subscription(subscription).await {
+            Ok(_) | Err(PortError::NotFound { .. }) => {}
+            // It comes back with the next look at the store, and so does the client's 481.
+            Err(error) => tracing::warn!(error = %chain(&error), "a subscription cannot be removed"),
+        }
+    }
+    let known = match outcome {
+        Acknowledged::Ended(_) | Acknowledged::Known => "yes",
+        Acknowledged::Unknown => "no",
+    };
+    metrics::counter!("xsi_event_responses_total", "known" => known).increment(1);
     Ok(Reply::empty(200))
 }

@@ -1,0 +1,224 @@
+//! Xsi-Actions over the embedded application server.
+
+mod common;
+
+use common::{ALICE, BO, CAROL, Lab, administrator, client, subscriber};
+use openadp_xsi_api::Method::{Delete, Get, Post, Put};
+
+#[tokio::test]
+async fn profiles_have_what_clients_need() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    let answer = lab.actions(&alice, Get, "USER/alice%40lab.example/Profile", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.xml);
+    assert!(answer.xml.contains("<details><userId>alice@lab.example</userId><firstName>Alice</firstName>"));
+    for name in ["registrations", "scheduleList", "fac", "countryCode", "groupId", "hiranganaLastName"] {
+        assert!(!answer.text(name).is_empty(), "{name}: {}", answer.xml);
+    }
+    assert_eq!(answer.text("number"), "+1-5550100120");
+    assert_eq!(answer.text("passwordExpiresDays"), "2147483647");
+    assert!(answer.xml.contains("<serviceProvider isEnterprise=\"true\">acme</serviceProvider>"));
+    for path in ["Fac", "Registrations", "Schedule", "device"] {
+        let answer = lab.actions(&alice, Get, &format!("user/{ALICE}/profile/{path}"), "").await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_stays_within_their_scope() {
+    let lab = Lab::new().await;
+    let path = |user: &str| format!("user/{user}/profile");
+    for (who, user, status) in [
+        (subscriber(ALICE), BO, 403),
+        (subscriber(ALICE), "nobody@lab.example", 403),
+        (administrator(), BO, 200),
+        (administrator(), CAROL, 403),
+        (administrator(), "nobody@lab.example", 404),
+        (administrator(), "north-admin@lab.example", 404),
+        (client(), CAROL, 200),
+    ] {
+        assert_eq!(lab.actions(&who, Get, &path(user), "").await.status, status, "{who:?} {user}");
+    }
+    // A client application reads, and acts only when that is switched on.
+    let dnd = "<DoNotDisturb><active>true</active></DoNotDisturb>";
+    let service = format!("user/{ALICE}/services/DoNotDisturb");
+    assert_eq!(lab.actions(&client(), Get, &service, "").await.status, 200);
+    assert_eq!(lab.actions(&client(), Put, &service, dnd).await.status, 403);
+    let dial = format!("user/{ALICE}/calls/new?address=1001");
+    assert_eq!(lab.actions(&client(), Post, &dial, "").await.status, 403);
+    lab.set("Xsi-Actions/GeneralSettings", "clientApplicationControl", "true");
+    assert_eq!(lab.actions(&client(), Put, &service, dnd).await.status, 200);
+}
+
+#[tokio::test]
+async fn services_change_in_part() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    let path = |name: &str| format!("user/{ALICE}/services/{name}");
+    let list = lab.actions(&alice, Get, &format!("user/{ALICE}/services"), "").await;
+    assert!(list.xml.contains(
+        "<name>Do Not Disturb</name><uri>/v2.0/user/alice%40lab.example/services/DoNotDisturb</uri>"
+    ));
+
+    let put = "<x:DoNotDisturb xmlns:x=\"http://schema.broadsoft.com/xsi\"><x:active>true</x:active></x:DoNotDisturb>";
+    assert_eq!(lab.actions(&alice, Put, &path("donotdisturb"), put).await.status, 200);
+    let get = lab.actions(&alice, Get, &path("DoNotDisturb"), "").await;
+    assert!(
+        get.xml.ends_with("<active>true</active><ringSplash>false</ringSplash></DoNotDisturb>"),
+        "{}",
+        get.xml
+    );
+
+    let activate = "<CallForwardingAlways><active>true</active></CallForwardingAlways>";
+    let refused = lab.actions(&alice, Put, &path("CallForwardingAlways"), activate).await;
+    assert_eq!(refused.status, 400, "without a number it cannot be active");
+    assert!(!refused.text("summary").is_empty() && !refused.text("summaryEnglish").is_empty());
+    let number = "<CallForwardingAlways><active>true</active><forwardToPhoneNumber>tel:1001</forwardToPhoneNumber></CallForwardingAlways>";
+    assert_eq!(lab.actions(&alice, Put, &path("CallForwardingAlways"), number).await.status, 200);
+    let get = lab.actions(&alice, Get, &path("CallForwardingAlways"), "").await;
+    assert_eq!(get.text("forwardToPhoneNumber"), "tel:1001");
+    let clear = "<CallForwardingAlways xmlns:xs=\"http://www.w3.org/2001/XMLSchema-instance\"><active>false</active><forwardToPhoneNumber xs:nil=\"true\"/></CallForwardingAlways>";
+    assert_eq!(lab.actions(&alice, Put, &path("CallForwardingAlways"), clear).await.status, 200);
+    let get = lab.actions(&alice, Get, &path("CallForwardingAlways"), "").await;
+    assert_eq!(get.text("forwardToPhoneNumber"), "");
+
+    let rings = "<CallForwardingNoAnswer><numberOfRings>21</numberOfRings></CallForwardingNoAnswer>";
+    assert_eq!(lab.actions(&alice, Put, &path("CallForwardingNoAnswer"), rings).await.status, 400);
+    let wrong = lab.actions(&alice, Put, &path("DoNotDisturb"), "<Other/>").await;
+    assert_eq!((wrong.status, wrong.text("errorCode")), (400, "210400"));
+    assert_eq!(lab.actions(&alice, Put, &path("DoNotDisturb"), "").await.status, 400);
+}
+
+#[tokio::test]
+async fn directories_have_pages_and_searches() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    let path = |rest: &str| format!("user/{ALICE}/directories/{rest}");
+    let all = lab.actions(&alice, Get, &path("Enterprise"), "").await;
+    assert_eq!(
+        (all.text("startIndex"), all.text("numberOfRecords"), all.text("totalAvailableRecords")),
+        ("1", "3", "3")
+    );
+    let page = lab.actions(&alice, Get, &path("Enterprise?start=3&results=1"), "").await;
+    assert_eq!(
+        (page.text("startIndex"), page.text("numberOfRecords"), page.text("totalAvailableRecords")),
+        ("3", "1", "3")
+    );
+    let group = lab.actions(&alice, Get, &path("group"), "").await;
+    assert!(group.xml.contains("<Group xmlns="));
+    assert_eq!(group.text("totalAvailableRecords"), "2");
+    let found = lab.actions(&alice, Get, &path("Enterprise?lastName=*S*/i"), "").await;
+    assert_eq!(found.text("userId"), CAROL);
+    let none = lab.actions(&alice, Get, &path("Enterprise?lastName=zzz"), "").await;
+    assert_eq!((none.status, none.text("totalAvailableRecords")), (200, "0"));
+}
+
+#[tokio::test]
+async fn calls_are_made_answered_and_logged() {
+    let lab = Lab::new().await;
+    let (alice, bo) = (subscriber(ALICE), subscriber(BO));
+    let empty = lab.actions(&alice, Get, &format!("user/{ALICE}/calls"), "").await;
+    assert!(empty.xml.ends_with("<Calls xmlns=\"http://schema.broadsoft.com/xsi\"/>"), "{}", empty.xml);
+    assert_eq!(lab.actions(&alice, Post, &format!("user/{ALICE}/calls/new"), "").await.status, 400);
+
+    let started =
+        lab.actions(&alice, Post, &format!("user/{ALICE}/calls/new?address=tel:1001&foo=bar"), "").await;
+    assert_eq!(started.status, 201, "{}", started.xml);
+    let id = started.text("callId").to_owned();
+    assert!(!started.text("externalTrackingId").is_empty());
+    let ringing = lab.actions(&bo, Get, &format!("user/{BO}/calls"), "").await;
+    let other = ringing.text("callId").to_owned();
+    let call = lab.actions(&bo, Get, &format!("user/{BO}/calls/{other}"), "").await;
+    assert_eq!((call.text("personality"), call.text("state")), ("Terminator", "Alerting"));
+    assert!(
+        call.xml.contains("<endpoint xsi1:type=\"xsi:AccessEndpoint\"><addressOfRecord>"),
+        "{}",
+        call.xml
+    );
+
+    let act = |action: &str| format!("user/{BO}/calls/{other}/{action}");
+    let wrong = lab.actions(&bo, Put, &act("Hold"), "").await;
+    assert_eq!((wrong.status, wrong.text("errorCode")), (409, "210410"), "an alerting call cannot be held");
+    for action in ["Talk", "hold", "Talk"] {
+        let answer = lab.actions(&bo, Put, &act(action), "").await;
+        assert_eq!((answer.status, answer.xml.as_str()), (200, ""), "{action}");
+    }
+    let hook = lab.actions(&bo, Get, &format!("user/{BO}/calls/HookStatus"), "").await;
+    assert_eq!(hook.text("hookStatus"), "Off-Hook");
+    assert_eq!(
+        lab.actions(&alice, Delete, &format!("user/{ALICE}/calls/{id}?decline=False"), "").await.status,
+        200
+    );
+
+    let gone = lab.actions(&alice, Put, &format!("user/{ALICE}/calls/callhalf-999:9/Talk"), "").await;
+    assert_eq!((gone.status, gone.text("errorCode")), (404, "210406"));
+    let log = lab.actions(&alice, Get, &format!("user/{ALICE}/directories/CallLogs/Placed"), "").await;
+    assert!(log.xml.contains("\n<placed><"), "without a namespace: {}", log.xml);
+    assert!(log.text("time").contains('T') && log.text("time").contains('.'), "{}", log.text("time"));
+    let logs = lab.actions(&bo, Get, &format!("user/{BO}/directories/CallLogs"), "").await;
+    assert!(logs.xml.contains("<CallLogs xmlns="), "{}", logs.xml);
+    assert_eq!(logs.xml.matches("<callLogsEntry>").count(), 1);
+    let enhanced =
+        lab.actions(&bo, Get, &format!("user/{BO}/directories/EnhancedCallLogs/Received"), "").await;
+    assert_eq!(enhanced.xml.matches("<enhancedCallLogsEntry>").count(), 1, "{}", enhanced.xml);
+    assert_eq!(lab.actions(&bo, Delete, &format!("user/{BO}/directories/CallLogs"), "").await.status, 200);
+    let logs = lab.actions(&bo, Get, &format!("user/{BO}/directories/CallLogs"), "").await;
+    assert_eq!(logs.xml.matches("<callLogsEntry>").count(), 0);
+}
+
+#[tokio::test]
+async fn push_registrations_come_and_go() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    let path = format!("user/{ALICE}/profile/PushNotificationRegistrations");
+    let document = |token: &str| {
+        format!(
+            "<PushNotificationRegistration><applicationId>com.cisco.squared</applicationId><applicationVersion>1</applicationVersion>\
+             <registrationId>r-1</registrationId><deviceOSType>iOS</deviceOSType><deviceOSVersion>18</deviceOSVersion>\
+             <deviceTokenList><deviceToken><token>{token}</token><type>VoIP</type><pushNotificationEvents><event>NEW_CALL</event>\
+             </pushNotificationEvents></deviceToken></deviceTokenList></PushNotificationRegistration>"
+        )
+    };
+    let made = lab.actions(&alice, Post, &path, &document("aa")).await;
+    assert_eq!(made.status, 201, "{}", made.xml);
+    assert_eq!(
+        made.headers,
+        [("Location", "/v2.0/user/alice%40lab.example/profile/PushNotificationRegistrations/r-1".to_owned())]
+    );
+    assert_eq!(lab.actions(&alice, Put, &format!("{path}/r-1"), &document("bb")).await.status, 200);
+    let list = lab.actions(&alice, Get, &path, "").await;
+    assert_eq!((list.text("registrationId"), list.text("token")), ("r-1", "bb"));
+    assert_eq!(lab.actions(&alice, Put, &format!("{path}/r-2"), &document("bb")).await.status, 400);
+    assert_eq!(lab.actions(&alice, Delete, &format!("{path}?registrationId=r-1"), "").await.status, 200);
+    assert_eq!(lab.actions(&alice, Delete, &format!("{path}/r-1"), "").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_resource_says_what_it_takes() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    for (method, path, status) in [
+        (Get, "versions", 200),
+        (Post, "versions", 405),
+        (Get, "nothing", 404),
+        (Get, "", 404),
+        (Get, "user/alice@lab.example/services/RemoteOffice", 404),
+        (Get, "user/alice@lab.example/calls/new", 405),
+        (Put, "user/alice@lab.example/calls", 405),
+        (Put, "user/alice@lab.example/calls/callhalf-1:0/Fly", 404),
+        (Get, "user/alice@lab.example/profile/device/none@lab.example", 404),
+        (Delete, "user/alice@lab.example/profile", 405),
+        (Get, "user/alice@lab.example/directories/CallLogs/Lost", 404),
+    ] {
+        let answer = lab.actions(&alice, method, path, "").await;
+        assert_eq!(answer.status, status, "{method:?} {path}: {}", answer.xml);
+        if status == 405 {
+            assert!(answer.headers.iter().any(|(name, value)| *name == "Allow" && !value.is_empty()));
+        }
+        if status >= 400 {
+            assert!(answer.text("summary").len() > 3 && answer.text("errorCode").len() == 6);
+        }
+    }
+    let long = format!("user/{ALICE}/{}", "x/".repeat(1000));
+    assert_eq!(lab.actions(&alice, Get, &long, "").await.status, 404);
+}
