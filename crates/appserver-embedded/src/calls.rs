@@ -151,7 +151,8 @@ async fn load_around(conn: &mut SqliteConnection, board: &mut Board, user: &User
     let mut known = BTreeSet::new();
     // Answering holds other calls of both sides, and their other sides are told: two rounds.
     for _ in 0..2 {
-        let links: BTreeSet<i64> = board.all_halves().map(|half| half.link).filter(|link| !known.contains(link)).collect();
+        let links: BTreeSet<i64> =
+            board.all_halves().map(|half| half.link).filter(|link| !known.contains(link)).collect();
         let mut owners = BTreeSet::new();
         for link in links {
             known.insert(link);
@@ -161,11 +162,12 @@ async fn load_around(conn: &mut SqliteConnection, board: &mut Board, user: &User
                 .await
                 .map_err(fault)?;
             board.add_link(link, u32::try_from(next).unwrap_or(u32::MAX));
-            let rows: Vec<(String,)> = sqlx::query_as("SELECT half FROM halves WHERE link = ? AND released = 0")
-                .bind(link)
-                .fetch_all(&mut *conn)
-                .await
-                .map_err(fault)?;
+            let rows: Vec<(String,)> =
+                sqlx::query_as("SELECT half FROM halves WHERE link = ? AND released = 0")
+                    .bind(link)
+                    .fetch_all(&mut *conn)
+                    .await
+                    .map_err(fault)?;
             for (text,) in rows {
                 let half = read_half(&text)?;
                 owners.insert(half.owner.clone());
@@ -231,7 +233,7 @@ async fn resolve(conn: &mut SqliteConnection, board: &mut Board, wish: RouteWish
 async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
     let settings = shared.call_engine.load();
     for (link, next) in board.links() {
-        sqlx::query("UPDATE links SET next_half = ? WHERE link = ? AND next_half <> ?1")
+        sqlx::query("UPDATE links SET next_half = ?1 WHERE link = ?2 AND next_half <> ?1")
             .bind(i64::from(next))
             .bind(link)
             .execute(tx.conn())

@@ -266,7 +266,7 @@ async fn next_due(shared: &Shared) -> PortResult<Option<i64>> {
 async fn claim(shared: &Shared, most: usize) -> PortResult<Vec<Claimed>> {
     let mut tx = shared.db.begin().await?;
     let now = tx.now;
-    let expired = sqlx::query("DELETE FROM outbox WHERE expires_at <= ? AND lease_until <= ?1")
+    let expired = sqlx::query("DELETE FROM outbox WHERE expires_at <= ?1 AND lease_until <= ?1")
         .bind(now)
         .execute(tx.conn())
         .await

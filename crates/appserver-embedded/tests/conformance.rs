@@ -1,0 +1,35 @@
+//! The ports' conformance suite on a real SQLite file, seen by two processes.
+
+mod support;
+
+use openadp_appserver::conformance;
+use support::Node;
+
+macro_rules! parts {
+    ($($part:ident),+ $(,)?) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $part() {
+            let node = Node::new().await;
+            conformance::$part(&node).await;
+            node.stop().await;
+        }
+    )+ };
+}
+
+parts!(
+    call_limits,
+    calls,
+    credentials,
+    devices,
+    directory,
+    feed,
+    forwarding,
+    garbage,
+    no_answer,
+    push_registrations,
+    request_ids,
+    services,
+    subscriptions,
+    transfers,
+    two_processes,
+);

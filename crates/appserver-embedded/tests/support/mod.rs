@@ -1,0 +1,209 @@
+//! An installation with the people of the conformance suite, seen by two processes, under a clock that tests move.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+use async_trait::async_trait;
+use openadp_appserver::conformance::{
+    ADMIN, ALICE, BO, DEVICE, Device, ENTERPRISE, Fixture, OTHER_DEVICE, Person, STRANGERS, SUBSCRIBERS,
+};
+use openadp_appserver::{AdminLevel, Clock, DeviceLevel, Ports, ServiceKind, UserId};
+use openadp_appserver_embedded::{
+    EmbeddedApplicationServer, MODULE, NewAdministrator, NewDevice, NewSubscriber, Options, PushSender,
+    TagScope,
+};
+use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
+use openadp_wake::Wake;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A clock that stands until it is moved.
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(1_795_000_000_000)))
+    }
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).expect("short"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        let nanos = i128::from(self.0.load(Ordering::SeqCst)) * 1_000_000;
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).expect("in range")
+    }
+}
+
+/// One process of the node.
+pub(crate) struct Process {
+    pub(crate) server: EmbeddedApplicationServer,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Process {
+    pub(crate) async fn start(
+        data_dir: &Path,
+        settings: &Arc<Store>,
+        clock: &Arc<ManualClock>,
+        push_sender: Option<Arc<dyn PushSender>>,
+    ) -> Self {
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let wake = Wake::join(data_dir, &tasks, shutdown.clone()).expect("joins");
+        let server = EmbeddedApplicationServer::open(Options {
+            data_dir: data_dir.to_owned(),
+            wake,
+            clock: clock.clone(),
+            settings: settings.clone(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            push_sender,
+        });
+        Self { server: server.await.expect("opens"), tasks, shutdown }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.server.close().await;
+    }
+}
+
+pub(crate) fn settings() -> Arc<Store> {
+    let settings = Store::in_memory(Registry::new([MODULE]).expect("declared well"));
+    set(
+        &settings,
+        "AS_CLI/System/DeviceAccess",
+        &[
+            ("deviceAccessFQDN", "dms.acme.example"),
+            ("deviceAccessPort", "8443"),
+            ("allowCredentialReadOut", "true"),
+        ],
+    );
+    settings
+}
+
+pub(crate) fn set(settings: &Store, context: &str, values: &[(&str, &str)]) {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
+    let edit = Edit::Set { context: context.to_owned(), key: Vec::new(), values };
+    let change = Change { author: Author("test".to_owned()), comment: None, edits: vec![edit], force: false };
+    settings.commit(&change, OffsetDateTime::UNIX_EPOCH).expect("accepted");
+}
+
+/// A node of two processes.
+pub(crate) struct Node {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) settings: Arc<Store>,
+    pub(crate) one: Process,
+    pub(crate) two: Process,
+}
+
+impl Node {
+    pub(crate) async fn new() -> Self {
+        Self::with_sender(None).await
+    }
+
+    pub(crate) async fn with_sender(push_sender: Option<Arc<dyn PushSender>>) -> Self {
+        let (dir, clock, settings) = (tempfile::tempdir().expect("dir"), ManualClock::new(), settings());
+        // Both at once: one makes the store, the other waits for it.
+        let (one, two) = tokio::join!(
+            Process::start(dir.path(), &settings, &clock, push_sender),
+            Process::start(dir.path(), &settings, &clock, None)
+        );
+        seed(&one.server).await;
+        Self { dir, clock, settings, one, two }
+    }
+
+    pub(crate) async fn stop(self) {
+        tokio::join!(self.one.stop(), self.two.stop());
+    }
+}
+
+fn subscriber(person: &Person) -> NewSubscriber {
+    NewSubscriber {
+        user_id: person.id(),
+        provider: person.provider.to_owned(),
+        group: person.group.to_owned(),
+        first_name: person.first_name.to_owned(),
+        last_name: person.last_name.to_owned(),
+        number: Some(person.number.to_owned()),
+        extension: Some(person.extension.to_owned()),
+        country_code: if person.provider == STRANGERS { "44" } else { "1" }.to_owned(),
+        mobile: None,
+        email_address: None,
+        title: None,
+        department: None,
+        time_zone: None,
+        password: Secret::new(person.password),
+    }
+}
+
+pub(crate) fn device(person: &Person, device: &Device) -> NewDevice {
+    NewDevice {
+        user_id: person.id(),
+        name: format!("{}-desktop", device.user_name),
+        level: DeviceLevel::Group,
+        device_type: "Business Communicator - PC".to_owned(),
+        line_port: device.line_port.to_owned(),
+        mac: None,
+        user_name: device.user_name.to_owned(),
+        password: Secret::new(device.password),
+        sip_user_name: device.user_name.to_owned(),
+        sip_password: Secret::new(device.sip_password),
+    }
+}
+
+/// Makes the people of the suite; can be repeated.
+pub(crate) async fn seed(server: &EmbeddedApplicationServer) {
+    let provisioning = server.provisioning();
+    provisioning.put_provider(ENTERPRISE, true).await.expect("made");
+    provisioning.put_provider(STRANGERS, false).await.expect("made");
+    for (provider, group) in [(ENTERPRISE, "north"), (ENTERPRISE, "south"), (STRANGERS, "far")] {
+        provisioning.put_group(provider, group).await.expect("made");
+    }
+    for person in SUBSCRIBERS {
+        provisioning.put_subscriber(&subscriber(&person)).await.expect("made");
+    }
+    let level = AdminLevel::Group { provider: ADMIN.provider.to_owned(), group: ADMIN.group.to_owned() };
+    let admin = NewAdministrator { user_id: ADMIN.id(), level, password: Secret::new(ADMIN.password) };
+    provisioning.put_administrator(&admin).await.expect("made");
+    provisioning.put_device(&device(&ALICE, &DEVICE)).await.expect("made");
+    provisioning.put_device(&device(&BO, &OTHER_DEVICE)).await.expect("made");
+    provisioning
+        .put_tag(&TagScope::System, None, "XSI_ROOT_WXT", "https://xsp.acme.example/")
+        .await
+        .expect("made");
+}
+
+#[async_trait]
+impl Fixture for Node {
+    fn ports(&self) -> Ports {
+        self.one.server.ports()
+    }
+    fn second(&self) -> Ports {
+        self.two.server.ports()
+    }
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.two.server.run_due().await.expect("runs");
+    }
+    async fn set_password(&self, user: &UserId, password: &str) {
+        self.one.server.provisioning().set_password(user, &Secret::new(password)).await.expect("set");
+    }
+    async fn unassign(&self, user: &UserId, kind: ServiceKind) {
+        self.one.server.provisioning().assign_service(user, kind, false).await.expect("taken");
+    }
+    fn no_answer_timeout(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+    fn calls_per_user(&self) -> usize {
+        6
+    }
+}

@@ -1,0 +1,360 @@
+//! Accounts, profiles, services, devices, push registrations.
+
+use super::{
+    ADMIN, ALICE, BO, CAROL, DAN, DEVICE, DMS_URL, ENTERPRISE, EVE, Fixture, OTHER_DEVICE, SUBSCRIBERS,
+    events_after, good, invalid, nobody, not_found, now, told,
+};
+use crate::{
+    AccountKind, AdminLevel, CallAction, CallForwardingAlways, CallForwardingNoAnswer, CallId, CallLogKind,
+    DeviceCredentials, DeviceToken, DialOptions, DirectoryQuery, DirectoryScope, DoNotDisturb, Event,
+    FileChallenge, FileCredentials, FileDecision, FileRequest, PortError, PortResult, PushRegistration,
+    SearchTerm, Service, ServiceKind, UserId,
+};
+use std::time::Duration;
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: PortResult<T>) {
+    assert!(matches!(result, Err(PortError::CredentialsRefused)), "refusal expected: {result:?}");
+}
+
+/// Passwords and the voiding of tokens.
+pub async fn credentials(fixture: &dyn Fixture) {
+    let (one, two) = (fixture.ports().credentials, fixture.second().credentials);
+    let account = good(one.verify_password(&ALICE.id(), ALICE.password).await);
+    let expected = AccountKind::Subscriber { provider: ALICE.provider.into(), group: ALICE.group.into() };
+    assert_eq!((account.kind, account.user_id), (expected, ALICE.id()));
+    good(one.verify_password(&UserId::new("ALICE@Acme.Example"), ALICE.password).await);
+    let level = AdminLevel::Group { provider: ADMIN.provider.into(), group: ADMIN.group.into() };
+    let admin = good(two.verify_password(&ADMIN.id(), ADMIN.password).await);
+    assert_eq!(admin.kind, AccountKind::Administrator(level));
+    assert_eq!(good(one.account(&ADMIN.id()).await), admin);
+    for wrong in ["", "Alice's password", "alice's password ", BO.password, &"x".repeat(100_000)] {
+        refused(one.verify_password(&ALICE.id(), wrong).await);
+    }
+    refused(one.verify_password(&nobody(), ALICE.password).await);
+    refused(one.verify_password(&UserId::new(""), "").await);
+    not_found(one.account(&nobody()).await);
+
+    // A changed password counts at once in every process, though the old one was just verified there.
+    good(one.verify_password(&ALICE.id(), ALICE.password).await);
+    good(two.verify_password(&ALICE.id(), ALICE.password).await);
+    let position = good(fixture.ports().feed.position().await);
+    fixture.set_password(&ALICE.id(), "changed").await;
+    for process in [&one, &two] {
+        refused(process.verify_password(&ALICE.id(), ALICE.password).await);
+        good(process.verify_password(&ALICE.id(), "changed").await);
+    }
+    assert_eq!(told(&fixture.second(), &ALICE, position).await, ["CredentialsChanged"]);
+
+    assert_eq!(good(one.tokens_revoked_before(&BO.id()).await), None);
+    good(one.revoke_tokens(Some(&BO.id())).await);
+    let at = good(two.tokens_revoked_before(&BO.id()).await).expect("revoked");
+    assert!(at <= now(&fixture.ports()));
+    assert_eq!(good(two.tokens_revoked_before(&ALICE.id()).await), None, "only the user's own");
+    fixture.advance(Duration::from_secs(5)).await;
+    good(two.revoke_tokens(None).await);
+    for person in [ALICE, BO] {
+        let later = good(one.tokens_revoked_before(&person.id()).await).expect("revoked for everybody");
+        assert!(later > at, "the later of both counts");
+    }
+    not_found(one.revoke_tokens(Some(&nobody())).await);
+    not_found(one.tokens_revoked_before(&nobody()).await);
+}
+
+fn search(field: &str, patterns: &[&str], ignore_case: bool) -> SearchTerm {
+    let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+    SearchTerm { field: field.to_owned(), patterns, ignore_case }
+}
+
+/// Profiles and directories.
+pub async fn directory(fixture: &dyn Fixture) {
+    let port = fixture.ports().directory;
+    let profile = good(port.profile(&CAROL.id()).await);
+    assert_eq!(
+        (profile.first_name.as_str(), profile.last_name.as_str(), profile.number.as_deref()),
+        (CAROL.first_name, CAROL.last_name, Some(CAROL.number))
+    );
+    assert!(profile.is_enterprise);
+    assert!(!good(port.profile(&EVE.id()).await).is_enterprise);
+    not_found(port.profile(&nobody()).await);
+
+    let query = |start, results, terms: &[SearchTerm], any_term| DirectoryQuery {
+        start,
+        results,
+        terms: terms.to_vec(),
+        any_term,
+    };
+    let ids = async |scope, query: DirectoryQuery| {
+        let page = good(port.directory(&ALICE.id(), scope, &query).await);
+        let ids: Vec<String> = page.entries.into_iter().map(|entry| entry.user_id).collect();
+        (ids, page.total)
+    };
+    let everybody = [ALICE, DAN, BO, CAROL].map(|person| person.user_id.to_owned()).to_vec();
+    let north = [ALICE, BO, CAROL].map(|person| person.user_id.to_owned()).to_vec();
+    let enterprise = DirectoryScope::Enterprise;
+    assert_eq!(ids(enterprise, query(1, 50, &[], false)).await, (everybody.clone(), 4), "ordered by name");
+    assert_eq!(ids(DirectoryScope::Group, query(1, 50, &[], false)).await, (north, 3));
+    assert_eq!(ids(enterprise, query(2, 2, &[], false)).await, (everybody[1..3].to_vec(), 4));
+    assert_eq!(ids(enterprise, query(9, 2, &[], false)).await, (Vec::new(), 4));
+    let carters = [search("lastName", &["carter"], true)];
+    assert_eq!(ids(enterprise, query(1, 1, &carters, false)).await, (everybody[..1].to_vec(), 2));
+    assert_eq!(ids(enterprise, query(1, 9, &[search("lastName", &["carter"], false)], false)).await.1, 0);
+    assert_eq!(ids(enterprise, query(1, 9, &[search("lastName", &["*ÑOZ*"], true)], false)).await.1, 1);
+    let both = [search("lastName", &["Car*"], false), search("firstName", &["Dan", "Bo"], false)];
+    assert_eq!(ids(enterprise, query(1, 9, &both, false)).await, (vec![DAN.user_id.to_owned()], 1));
+    assert_eq!(ids(enterprise, query(1, 9, &both, true)).await.1, 3);
+    assert_eq!(ids(enterprise, query(1, 9, &[search("number", &["*5550103"], false)], false)).await.1, 1);
+    assert_eq!(ids(enterprise, query(1, 9, &[search("extension", &["210*"], false)], false)).await.1, 4);
+    assert_eq!(ids(enterprise, query(1, 9, &[search("name", &["Alice Carter"], false)], false)).await.1, 1);
+    not_found(port.directory(&nobody(), enterprise, &query(1, 9, &[], false)).await);
+
+    assert!(good(port.organisation_exists(ENTERPRISE, None).await));
+    assert!(good(port.organisation_exists(ENTERPRISE, Some("south")).await));
+    assert!(!good(port.organisation_exists(ENTERPRISE, Some("west")).await));
+    assert!(!good(port.organisation_exists("nobody", None).await));
+}
+
+/// Services and their events.
+pub async fn services(fixture: &dyn Fixture) {
+    let (ports, second) = (fixture.ports(), fixture.second());
+    let port = &ports.services;
+    let mut assigned = good(port.assigned(&ALICE.id()).await);
+    assigned.sort();
+    assert_eq!(assigned, ServiceKind::ALL);
+    not_found(port.assigned(&nobody()).await);
+
+    let (before, service) = good(port.service(&ALICE.id(), ServiceKind::DoNotDisturb).await);
+    assert_eq!(service, Service::DoNotDisturb(DoNotDisturb::default()));
+    let changed = Service::DoNotDisturb(DoNotDisturb { active: true, ring_splash: true });
+    good(port.set_service(&ALICE.id(), changed.clone()).await);
+    let (after, service) = good(second.services.service(&ALICE.id(), ServiceKind::DoNotDisturb).await);
+    assert_eq!(service, changed);
+    let events = events_after(&second, before).await;
+    assert_eq!(events.len(), 1, "one change, one event");
+    assert_eq!((events[0].event.clone(), events[0].position), (Event::Service(changed), after));
+    assert_eq!((events[0].provider.as_str(), events[0].group.as_str()), (ALICE.provider, ALICE.group));
+
+    let always = |active, to: Option<&str>| {
+        let forward_to = to.map(str::to_owned);
+        Service::CallForwardingAlways(CallForwardingAlways { active, forward_to, ring_splash: false })
+    };
+    for bad in [always(true, None), always(true, Some(" ")), always(false, Some("not a number"))] {
+        invalid(port.set_service(&ALICE.id(), bad).await);
+    }
+    for rings in [1, 21] {
+        let service = CallForwardingNoAnswer { number_of_rings: rings, ..Default::default() };
+        invalid(port.set_service(&ALICE.id(), Service::CallForwardingNoAnswer(service)).await);
+    }
+    assert!(events_after(&ports, after).await.is_empty(), "what was refused tells nobody");
+    good(port.set_service(&ALICE.id(), always(true, Some(BO.extension))).await);
+
+    fixture.unassign(&BO.id(), ServiceKind::DoNotDisturb).await;
+    let missing = port.service(&BO.id(), ServiceKind::DoNotDisturb).await;
+    assert!(matches!(missing, Err(PortError::NotAssigned { .. })), "{missing:?}");
+    let missing = second.services.set_service(&BO.id(), Service::DoNotDisturb(DoNotDisturb::default())).await;
+    assert!(matches!(missing, Err(PortError::NotAssigned { .. })), "{missing:?}");
+    not_found(port.service(&nobody(), ServiceKind::DoNotDisturb).await);
+    not_found(port.set_service(&nobody(), always(false, None)).await);
+}
+
+/// Devices and their files.
+pub async fn devices(fixture: &dyn Fixture) {
+    let port = fixture.ports().devices;
+    let devices = good(port.devices(&ALICE.id()).await);
+    assert_eq!(devices.len(), 1);
+    assert_eq!(devices[0].device_type, "Business Communicator - PC");
+    assert_eq!(devices[0].line_port, DEVICE.line_port);
+    assert_eq!(devices[0].type_url, Some(format!("{DMS_URL}bc/pc/")));
+    let known = |device: super::Device| DeviceCredentials {
+        user_name: device.user_name.to_owned(),
+        password: device.password.to_owned(),
+    };
+    assert_eq!(devices[0].credentials, Some(known(DEVICE)));
+    assert!(good(port.devices(&CAROL.id()).await).is_empty());
+    not_found(port.devices(&nobody()).await);
+
+    let file = async |path: &str, credentials: FileCredentials, secure: bool| {
+        good(port.file(&FileRequest { path: path.to_owned(), secure, credentials }).await)
+    };
+    let challenge = FileDecision::Challenge(FileChallenge::Password);
+    let path = "bc/pc/config-wxt.xml";
+    let FileDecision::File(alice) = file(path, FileCredentials::Password(known(DEVICE)), true).await else {
+        panic!("the device gets its file");
+    };
+    let text = String::from_utf8(alice.content.clone()).expect("UTF-8");
+    assert!(text.starts_with("<?xml") && alice.content_type.contains("xml") && alice.confidential);
+    assert!(text.contains("alice_pc") && text.contains(ALICE.number), "{text}");
+    assert!(text.contains("sip &amp; &lt;secret&gt;"), "values are escaped");
+    assert!(!text.contains('%'), "no tag is left: {text}");
+    fixture.advance(Duration::from_secs(60)).await;
+    let FileDecision::File(again) = file(path, FileCredentials::Password(known(DEVICE)), true).await else {
+        panic!("and gets it again");
+    };
+    assert_eq!(again, alice, "the same content was built at the same time");
+    let FileDecision::File(bo) = file(path, FileCredentials::Subscriber(BO.id()), true).await else {
+        panic!("a subscriber gets the file of his device");
+    };
+    let bo = String::from_utf8(bo.content).expect("UTF-8");
+    assert!(bo.contains("bo_pc") && !bo.contains("alice"), "the path is the same, the file is not");
+    let FileDecision::File(_) = file(path, FileCredentials::Password(known(OTHER_DEVICE)), true).await else {
+        panic!("by password too");
+    };
+
+    // Without valid credentials an unknown file looks like a known one.
+    let paths = [
+        path,
+        "bc/pc/nothing.xml",
+        "nowhere/config-wxt.xml",
+        "",
+        "bc/pc/",
+        "../../etc/passwd",
+        "bc/pc/%2e%2e/x",
+    ];
+    for path in paths {
+        let wrong = |user_name: &str, password: &str| {
+            FileCredentials::Password(DeviceCredentials {
+                user_name: user_name.into(),
+                password: password.into(),
+            })
+        };
+        for credentials in [
+            FileCredentials::None,
+            wrong(DEVICE.user_name, "wrong"),
+            wrong(DEVICE.user_name, ""),
+            wrong("nobody", ""),
+            wrong(DEVICE.user_name, OTHER_DEVICE.password),
+        ] {
+            assert_eq!(file(path, credentials, true).await, challenge, "{path}");
+        }
+    }
+    for path in &paths[1..] {
+        assert_eq!(
+            file(path, FileCredentials::Password(known(DEVICE)), true).await,
+            FileDecision::NotFound,
+            "{path}"
+        );
+        assert_eq!(
+            file(path, FileCredentials::Subscriber(ALICE.id()), true).await,
+            FileDecision::NotFound,
+            "{path}"
+        );
+    }
+    let other_type = "connect/mobile/config-wxt.xml";
+    assert_eq!(
+        file(other_type, FileCredentials::Password(known(DEVICE)), true).await,
+        FileDecision::NotFound
+    );
+    assert_eq!(file(path, FileCredentials::Subscriber(CAROL.id()), true).await, FileDecision::NotFound);
+    assert_eq!(file(path, FileCredentials::Password(known(DEVICE)), false).await, challenge, "not in clear");
+}
+
+/// Push registrations and their events.
+pub async fn push_registrations(fixture: &dyn Fixture) {
+    let (port, second) = (fixture.ports().push, fixture.second());
+    let token = |token: &str| DeviceToken {
+        token: token.to_owned(),
+        kind: "VoIP".to_owned(),
+        events: vec!["NEW_CALL".to_owned()],
+    };
+    let registration = |id: &str, tokens: Vec<DeviceToken>| PushRegistration {
+        registration_id: id.to_owned(),
+        application_id: "com.example.app".to_owned(),
+        application_version: "1".to_owned(),
+        device_os_type: "ios".to_owned(),
+        device_os_version: "26".to_owned(),
+        tokens,
+    };
+    let user = ALICE.id();
+    let position = good(second.feed.position().await);
+    assert!(good(port.registrations(&user).await).is_empty());
+    let first = registration("one", vec![token("t1")]);
+    good(port.put_registration(&user, &first).await);
+    assert_eq!(good(second.push.registrations(&user).await), [first]);
+    let replaced = registration("one", vec![token("t2"), token("t3")]);
+    good(port.put_registration(&user, &replaced).await);
+    assert_eq!(good(second.push.registrations(&user).await), [replaced]);
+    assert!(good(port.registrations(&BO.id()).await).is_empty());
+    for bad in [
+        registration("", vec![token("t")]),
+        registration(&"x".repeat(1_025), vec![token("t")]),
+        registration("two", Vec::new()),
+        registration("two", vec![token("")]),
+        registration("two", vec![DeviceToken { kind: "Other".into(), ..token("t") }]),
+    ] {
+        invalid(port.put_registration(&user, &bad).await);
+    }
+    good(port.remove_registration(&user, "one").await);
+    not_found(port.remove_registration(&user, "one").await);
+    not_found(port.put_registration(&nobody(), &registration("one", vec![token("t")])).await);
+    not_found(port.registrations(&nobody()).await);
+    assert_eq!(told(&second, &ALICE, position).await, ["PushRegistrations"; 3]);
+    let mut refused = None;
+    for n in 0..101 {
+        if let Err(error) =
+            port.put_registration(&user, &registration(&n.to_string(), vec![token("t")])).await
+        {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(PortError::LimitReached { .. })), "{refused:?}");
+}
+
+/// Nothing that a client can write makes an adapter fault.
+pub async fn garbage(fixture: &dyn Fixture) {
+    let ports = fixture.ports();
+    let long = "9".repeat(10_000);
+    let texts = [
+        "",
+        " ",
+        "\0",
+        "'; DROP TABLE users; --",
+        "%_*?[]",
+        "\u{feff}\u{202e}💣",
+        "tel:",
+        "sip:@",
+        "+",
+        &long,
+    ];
+    #[track_caller]
+    fn no_fault<T>(result: PortResult<T>) {
+        if let Err(error @ (PortError::Internal(_) | PortError::Unavailable(_))) = result {
+            panic!("a fault: {error:?}");
+        }
+    }
+    for text in texts {
+        let (user, call) = (UserId::new(text), CallId(text.to_owned()));
+        let options = DialOptions { info: Some(text.to_owned()) };
+        no_fault(ports.calls.dial(&ALICE.id(), text, &options).await);
+        no_fault(ports.calls.dial(&user, BO.extension, &options).await);
+        no_fault(ports.calls.overview(&user).await);
+        not_found(ports.calls.call(&ALICE.id(), &call).await);
+        for action in [
+            CallAction::Talk,
+            CallAction::BlindTransfer { address: text.to_owned() },
+            CallAction::ConsultTransfer { other: call.clone() },
+        ] {
+            not_found(ports.calls.act(&ALICE.id(), &call, &action).await);
+        }
+        no_fault(ports.calls.call_log(&ALICE.id(), CallLogKind::Placed, 0, usize::MAX).await);
+        no_fault(ports.calls.call_log(&user, CallLogKind::Placed, usize::MAX, 0).await);
+        no_fault(ports.directory.profile(&user).await);
+        let terms = vec![search(text, &[text], true), search("name", &[text, "*"], true)];
+        let query = DirectoryQuery { start: usize::MAX, results: usize::MAX, terms, any_term: true };
+        no_fault(ports.directory.directory(&ALICE.id(), DirectoryScope::Enterprise, &query).await);
+        no_fault(ports.directory.organisation_exists(text, Some(text)).await);
+        no_fault(ports.devices.devices(&user).await);
+        let credentials = FileCredentials::Password(DeviceCredentials {
+            user_name: text.to_owned(),
+            password: text.to_owned(),
+        });
+        no_fault(ports.devices.file(&FileRequest { path: text.to_owned(), secure: true, credentials }).await);
+        no_fault(ports.push.remove_registration(&ALICE.id(), text).await);
+        no_fault(ports.subscriptions.remove_channel(text).await);
+        not_found(ports.subscriptions.subscription(text).await);
+        no_fault(ports.feed.read(u64::MAX, usize::MAX).await);
+    }
+    for person in SUBSCRIBERS {
+        good(ports.directory.profile(&person.id()).await);
+    }
+}
