@@ -1,257 +1,316 @@
-//! Carrying the ring to another installation: one JSON file, encrypted and authenticated under a passphrase, and wrapped to
-//! this installation's machine key, so that importing it here needs none. There is no plain form.
+//! The file that carries keys between installations: encrypted and authenticated under a passphrase, and wrapped to the
+//! machine key of the installation that made it, so that importing it there needs no passphrase. There is no plain form.
 //!
-//! The keys are the plaintext of a compact JWE (RFC 7516, RFC 7518 4.8): `PBES2-HS512+A256KW`, `A256GCM`. authservice.md 9.
+//! A random data key encrypts the keys (AES-256-GCM); that key is wrapped twice: under PBKDF2-HMAC-SHA512 of the passphrase
+//! (AES-256-GCM), and by the machine key. Everything readable in the file is bound to all three as associated data.
 
-use crate::file::FileError;
-use crate::key::{Algorithm, Key, State};
-use crate::ring::{Entry, Ring};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
-use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA512};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use crate::file::MAX_FILE;
+use crate::key::{SigningKey, VerifyKey};
+use crate::ring::{KeyState, Record, Ring};
+use crate::{Algorithm, KeyStoreError, PublicJwk};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::pbkdf2::{PBKDF2_HMAC_SHA512, derive};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openadp_settings::MachineKey;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use time::OffsetDateTime;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
-const FORMAT: &str = "openadp-authservice-keys-export";
-const VERSION: u32 = 1;
-/// Rounds of PBKDF2; OWASP's figure for HMAC-SHA512.
-const ITERATIONS: u32 = 210_000;
-/// Fewer rounds in a file are refused: whoever wrote it did not mean to protect it.
-const MIN_ITERATIONS: u32 = 100_000;
-/// More would only keep us busy.
-const MAX_ITERATIONS: u32 = 2_000_000;
-/// Largest export that is read, in characters.
-pub const MAX_EXPORT: usize = 1024 * 1024;
-/// Shortest passphrase that an export takes, in characters.
+/// Fewest characters of a passphrase.
 pub const MIN_PASSPHRASE: usize = 8;
-const ALGORITHM: &str = "PBES2-HS512+A256KW";
+/// Most characters of a passphrase.
+pub const MAX_PASSPHRASE: usize = 256;
+/// Rounds of PBKDF2 in files that we write, and the fewest in files that we read.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(210_000).unwrap();
+/// Most rounds in a file that we read: about two seconds of work that a file may ask of us.
+const MAX_ITERATIONS: u32 = 2_000_000;
+const FORMAT: &str = "xsp-authservice-keys";
+const VERSION: u32 = 1;
+const KDF: &str = "PBKDF2-HMAC-SHA512";
+const SALT_LEN: usize = 16;
+const KEY_LEN: usize = 32;
+/// 120 bits in letters and digits that cannot be taken for one another.
+const GENERATED_CHARACTERS: usize = 24;
+const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u32,
+    set_id: String,
+    /// Seconds since 1970.
+    created: i64,
+    kdf: String,
+    iterations: u32,
+    salt: String,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: String,
-    version: u32,
-    set_id: String,
-    created: i64,
-    /// The keys, a compact JWE.
-    keys_encrypted: String,
-    /// The JWE's content key, sealed with the machine key of the installation that exported.
-    wrapped_here: String,
+    header: Header,
+    /// The data key under the passphrase.
+    passphrase: String,
+    /// The data key under the machine key.
+    machine: String,
+    /// The keys under the data key.
+    keys: String,
 }
 
+/// One key in the encrypted part.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    alg: String,
-    enc: String,
-    p2s: String,
-    p2c: u32,
-    /// Authenticated copies of what stands outside.
-    set_id: String,
-    created: i64,
-}
-
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
-struct PlainKey {
+struct Carried {
     kid: String,
-    #[zeroize(skip)]
     alg: Algorithm,
-    #[zeroize(skip)]
-    state: State,
+    state: KeyState,
     created: i64,
-    retires: Option<i64>,
-    /// PKCS#8, base64, or nothing for a key that only verifies.
-    private: Option<String>,
-    public: String,
+    until: Option<i64>,
+    spki: String,
+    pkcs8: Option<String>,
 }
 
-/// What an export held.
-pub(crate) struct Imported {
-    pub(crate) set_id: String,
-    pub(crate) entries: Vec<Entry>,
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.pkcs8.zeroize();
+    }
 }
 
-const UNREADABLE: FileError = FileError("it is not an export of keys");
-/// One text for a wrong passphrase and an altered file: they cannot be told apart.
-const REFUSED: FileError = FileError("the passphrase is wrong, or the file was altered");
-const CANNOT: FileError = FileError("the keys cannot be encrypted");
+/// The associated data under which a private key is sealed in the ring's file.
+pub(crate) fn private_aad(kid: &str) -> Vec<u8> {
+    format!("keystore private {kid}").into_bytes()
+}
 
-pub(crate) fn export(
+/// A passphrase with 120 bits from the system.
+pub(crate) fn generate_passphrase() -> Result<Zeroizing<String>, KeyStoreError> {
+    let mut random = Zeroizing::new([0_u8; GENERATED_CHARACTERS]);
+    aws_lc_rs::rand::fill(random.as_mut_slice())
+        .map_err(|_| KeyStoreError::Crypto { what: "random bytes" })?;
+    let mut text = Zeroizing::new(String::with_capacity(GENERATED_CHARACTERS + 5));
+    for (index, byte) in random.iter().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            text.push('-');
+        }
+        text.push(char::from(ALPHABET[usize::from(byte & 31)]));
+    }
+    Ok(text)
+}
+
+/// Writes the ring's keys for another installation.
+pub(crate) fn write(
     ring: &Ring,
+    machine_key: &MachineKey,
     passphrase: &str,
-    machine: &MachineKey,
-    now: OffsetDateTime,
-) -> Result<String, FileError> {
-    if passphrase.chars().count() < MIN_PASSPHRASE {
-        return Err(FileError("a passphrase has at least 8 characters"));
+    now: i64,
+) -> Result<String, KeyStoreError> {
+    check_passphrase(passphrase)?;
+    let mut carried = Vec::new();
+    for key in ring.keys.iter().filter(|key| key.state != KeyState::Retired) {
+        let pkcs8 = match &key.sealed {
+            Some(sealed) => {
+                Some(URL_SAFE_NO_PAD.encode(open_private(&key.kid, sealed, machine_key)?.as_slice()))
+            }
+            None => None,
+        };
+        carried.push(Carried {
+            kid: key.kid.clone(),
+            alg: key.alg,
+            state: key.state,
+            created: key.created,
+            until: key.until,
+            spki: key.spki.clone(),
+            pkcs8,
+        });
     }
-    let plain: Vec<PlainKey> = ring
-        .entries
-        .iter()
-        .map(|entry| PlainKey {
-            kid: entry.key.kid().to_owned(),
-            alg: entry.key.algorithm(),
-            state: entry.state,
-            created: entry.created.unix_timestamp(),
-            retires: entry.retires.map(OffsetDateTime::unix_timestamp),
-            private: entry.key.pkcs8().map(|pkcs8| STANDARD.encode(&*pkcs8)),
-            public: STANDARD.encode(entry.key.public()),
-        })
-        .collect();
-    let mut salt = [0_u8; 16];
-    let mut content_key = Zeroizing::new([0_u8; 32]);
-    let mut iv = [0_u8; 12];
-    for bytes in [&mut salt[..], &mut content_key[..], &mut iv[..]] {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| CANNOT)?;
-    }
+    let salt: [u8; SALT_LEN] = random()?;
     let header = Header {
-        alg: ALGORITHM.to_owned(),
-        enc: "A256GCM".to_owned(),
-        p2s: URL_SAFE_NO_PAD.encode(salt),
-        p2c: ITERATIONS,
-        set_id: ring.set_id.clone(),
-        created: now.unix_timestamp(),
-    };
-    let protected = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| CANNOT)?);
-    let wrapping = derive(passphrase, &salt, ITERATIONS)?;
-    let mut wrapped = [0_u8; 40];
-    let kek = AesKek::new(&AES_256, &*wrapping).map_err(|_| CANNOT)?;
-    let wrapped = kek.wrap(&*content_key, &mut wrapped).map_err(|_| CANNOT)?;
-    let mut text = Zeroizing::new(serde_json::to_vec(&plain).map_err(|_| CANNOT)?);
-    let tag = gcm(&content_key)?
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(iv),
-            Aad::from(protected.as_bytes()),
-            &mut text,
-        )
-        .map_err(|_| CANNOT)?;
-    let keys_encrypted = [
-        protected.clone(),
-        URL_SAFE_NO_PAD.encode(wrapped),
-        URL_SAFE_NO_PAD.encode(iv),
-        URL_SAFE_NO_PAD.encode(&*text),
-        URL_SAFE_NO_PAD.encode(tag.as_ref()),
-    ]
-    .join(".");
-    let wrapped_here = machine.seal(place(&protected).as_bytes(), &*content_key).map_err(|_| CANNOT)?;
-    let document = Document {
         format: FORMAT.to_owned(),
         version: VERSION,
         set_id: ring.set_id.clone(),
-        created: now.unix_timestamp(),
-        keys_encrypted,
-        wrapped_here: STANDARD.encode(wrapped_here),
+        created: now,
+        kdf: KDF.to_owned(),
+        iterations: ITERATIONS.get(),
+        salt: URL_SAFE_NO_PAD.encode(salt),
     };
-    let mut text = serde_json::to_string_pretty(&document).map_err(|_| CANNOT)?;
+    let aad = aad(&header)?;
+    let data_key = Zeroizing::new(random::<KEY_LEN>()?);
+    let plain = Zeroizing::new(serde_json::to_vec(&carried).map_err(|_| encode())?);
+    let document = Document {
+        passphrase: seal(&stretch(passphrase, &salt, ITERATIONS), &aad, data_key.as_slice())?,
+        machine: URL_SAFE_NO_PAD.encode(machine_key.seal(&aad, data_key.as_slice())?),
+        keys: seal(&data_key, &aad, &plain)?,
+        header,
+    };
+    let mut text = serde_json::to_string_pretty(&document).map_err(|_| encode())?;
     text.push('\n');
     Ok(text)
 }
 
-pub(crate) fn import(
+/// Reads an exported file: whole and checked, or not at all. Private keys come back sealed by our machine key.
+pub(crate) fn read(
     text: &str,
+    machine_key: &MachineKey,
     passphrase: Option<&str>,
-    machine: &MachineKey,
-) -> Result<Imported, FileError> {
-    if text.len() > MAX_EXPORT {
-        return Err(FileError("it is larger than an export of keys can be"));
+) -> Result<Ring, KeyStoreError> {
+    let refuse = KeyStoreError::import;
+    if text.len() > MAX_FILE {
+        return Err(refuse("the file is too long"));
     }
-    let document: Document = serde_json::from_str(text).map_err(|_| UNREADABLE)?;
-    if document.format != FORMAT || document.version != VERSION {
-        return Err(UNREADABLE);
+    let document: Document = serde_json::from_str(text)
+        .map_err(|_| refuse("the file is truncated, or no export of this suite"))?;
+    let header = &document.header;
+    if header.format != FORMAT || header.version != VERSION || header.kdf != KDF {
+        return Err(refuse("the file was written by another version or product"));
     }
-    let parts: Vec<&str> = document.keys_encrypted.split('.').collect();
-    let [protected, wrapped, iv, ciphertext, tag] = parts.as_slice() else { return Err(UNREADABLE) };
-    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| UNREADABLE);
-    let header: Header = serde_json::from_slice(&part(protected)?).map_err(|_| UNREADABLE)?;
-    if header.alg != ALGORITHM || header.enc != "A256GCM" {
-        return Err(UNREADABLE);
-    }
-    let content_key = match passphrase {
-        None => {
-            let sealed = STANDARD.decode(&document.wrapped_here).map_err(|_| UNREADABLE)?;
-            machine
-                .open(place(protected).as_bytes(), &sealed)
-                .map_err(|_| FileError("it was exported by another installation: its passphrase is needed"))?
-        }
-        Some(passphrase) => {
-            if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&header.p2c) {
-                return Err(FileError("its number of rounds is out of bounds"));
-            }
-            let wrapping = derive(passphrase, &part(&header.p2s)?, header.p2c)?;
-            let kek = AesKek::new(&AES_256, &*wrapping).map_err(|_| REFUSED)?;
-            let wrapped = part(wrapped)?;
-            if wrapped.len() != 40 {
-                return Err(UNREADABLE);
-            }
-            let mut opened = Zeroizing::new(vec![0_u8; 32]);
-            kek.unwrap(&wrapped, &mut opened).map_err(|_| REFUSED)?;
-            opened
+    let iterations = NonZeroU32::new(header.iterations)
+        .filter(|rounds| *rounds >= ITERATIONS && rounds.get() <= MAX_ITERATIONS)
+        .ok_or_else(|| refuse("the file's key derivation is too weak or too costly"))?;
+    let aad = aad(header)?;
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse("the file is altered"));
+    let data_key = match machine_key.open(&aad, &decode(&document.machine)?) {
+        Ok(key) => key,
+        Err(_) => {
+            let passphrase = passphrase
+                .ok_or_else(|| refuse("a passphrase is needed, since another installation made the file"))?;
+            let salt = decode(&header.salt)?;
+            open(&stretch(passphrase, &salt, iterations), &aad, &decode(&document.passphrase)?)
+                .ok_or_else(|| refuse("the passphrase is wrong, or the file is altered"))?
         }
     };
-    let content_key = Zeroizing::new(<[u8; 32]>::try_from(content_key.as_slice()).map_err(|_| REFUSED)?);
-    let mut sealed = Zeroizing::new(part(ciphertext)?);
-    sealed.extend_from_slice(&part(tag)?);
-    let iv = <[u8; 12]>::try_from(part(iv)?.as_slice()).map_err(|_| UNREADABLE)?;
-    let plain = gcm(&content_key)?
-        .open_in_place(Nonce::assume_unique_for_key(iv), Aad::from(protected.as_bytes()), &mut sealed)
-        .map_err(|_| REFUSED)?;
-    if header.set_id != document.set_id || header.created != document.created {
-        return Err(REFUSED);
+    let data_key: &[u8; KEY_LEN] =
+        data_key.as_slice().try_into().map_err(|_| refuse("the file is altered"))?;
+    let plain =
+        open(data_key, &aad, &decode(&document.keys)?).ok_or_else(|| refuse("the file is altered"))?;
+    let carried: Vec<Carried> =
+        serde_json::from_slice(&plain).map_err(|_| refuse("the keys are malformed"))?;
+    let mut ring = Ring { set_id: header.set_id.clone(), keys: Vec::new() };
+    for key in &carried {
+        let record = check(key, machine_key)?;
+        if ring.find(&record.kid).is_some() {
+            return Err(refuse("a key is in it twice"));
+        }
+        if record.state == KeyState::Active && ring.active().is_some() {
+            return Err(refuse("it holds two active keys"));
+        }
+        ring.keys.push(record);
     }
-    let keys: Vec<PlainKey> = serde_json::from_slice(plain).map_err(|_| UNREADABLE)?;
-    let entries = keys.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(Imported { set_id: header.set_id, entries })
+    if ring.active().is_none() {
+        return Err(refuse("it holds no active key"));
+    }
+    Ok(ring)
 }
 
-fn read(plain: &PlainKey) -> Result<Entry, FileError> {
-    const BAD: FileError = FileError("one of its keys is damaged");
-    let key = match &plain.private {
-        Some(private) => {
-            let pkcs8 = Zeroizing::new(STANDARD.decode(private).map_err(|_| BAD)?);
-            let key = Key::from_pkcs8(plain.alg, &pkcs8).map_err(|_| BAD)?;
-            if !key.self_test() {
-                return Err(BAD);
-            }
-            key
-        }
-        None => {
-            let public = STANDARD.decode(&plain.public).map_err(|_| BAD)?;
-            Key::from_public(plain.alg, &public).map_err(|_| BAD)?
-        }
-    };
-    if key.kid() != plain.kid || plain.state == State::Retired {
-        return Err(BAD);
+/// Checks one key: id, size, state, and that what its private half signs verifies with its public half.
+fn check(key: &Carried, machine_key: &MachineKey) -> Result<Record, KeyStoreError> {
+    let refuse = || KeyStoreError::import("a key is malformed");
+    let spki = URL_SAFE_NO_PAD.decode(&key.spki).map_err(|_| refuse())?;
+    let verify = VerifyKey::new(key.alg, &spki, None).map_err(|_| refuse())?;
+    if verify.kid() != key.kid || !allowed_size(verify.jwk()) {
+        return Err(refuse());
     }
-    let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| BAD);
-    Ok(Entry {
-        key: Arc::new(key),
-        state: plain.state,
-        created: time(plain.created)?,
-        retires: plain.retires.map(time).transpose()?,
+    let sealed = match (&key.pkcs8, key.state) {
+        (Some(pkcs8), KeyState::Active | KeyState::Pending) => {
+            let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.decode(pkcs8).map_err(|_| refuse())?);
+            let signing = SigningKey::from_pkcs8(key.alg, &pkcs8).map_err(|_| refuse())?;
+            let signature = signing.sign(b"self test")?;
+            if signing.kid() != key.kid || !verify.verify(b"self test", &signature) {
+                return Err(refuse());
+            }
+            Some(seal_private(&key.kid, &pkcs8, machine_key)?)
+        }
+        (None, KeyState::Retiring) if key.until.is_some() => None,
+        _ => return Err(refuse()),
+    };
+    Ok(Record {
+        kid: key.kid.clone(),
+        alg: key.alg,
+        state: key.state,
+        bits: u32::try_from(verify.jwk().bits()).unwrap_or_default(),
+        created: key.created,
+        until: if key.state == KeyState::Retiring { key.until } else { None },
+        spki: key.spki.clone(),
+        sealed,
     })
 }
 
-fn place(protected: &str) -> String {
-    format!("keystore/export#{protected}")
+fn allowed_size(jwk: &PublicJwk) -> bool {
+    match jwk {
+        PublicJwk::Ec { .. } => true,
+        PublicJwk::Rsa { .. } => (2048..=4096).contains(&jwk.bits()),
+    }
 }
 
-fn gcm(key: &[u8; 32]) -> Result<LessSafeKey, FileError> {
-    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| CANNOT)
+pub(crate) fn seal_private(
+    kid: &str,
+    pkcs8: &[u8],
+    machine_key: &MachineKey,
+) -> Result<String, KeyStoreError> {
+    Ok(URL_SAFE_NO_PAD.encode(machine_key.seal(&private_aad(kid), pkcs8)?))
 }
 
-/// RFC 7518 4.8.1.1: the salt is the algorithm's name, a zero byte, and `p2s`.
-fn derive(passphrase: &str, salt_input: &[u8], rounds: u32) -> Result<Zeroizing<[u8; 32]>, FileError> {
-    let mut salt = ALGORITHM.as_bytes().to_vec();
-    salt.push(0);
-    salt.extend_from_slice(salt_input);
-    let mut key = Zeroizing::new([0_u8; 32]);
-    let rounds = NonZeroU32::new(rounds).ok_or(UNREADABLE)?;
-    pbkdf2::derive(PBKDF2_HMAC_SHA512, rounds, &salt, passphrase.as_bytes(), &mut *key);
-    Ok(key)
+pub(crate) fn open_private(
+    kid: &str,
+    sealed: &str,
+    machine_key: &MachineKey,
+) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
+    let sealed =
+        URL_SAFE_NO_PAD.decode(sealed).map_err(|_| KeyStoreError::Crypto { what: "open a private key" })?;
+    Ok(machine_key.open(&private_aad(kid), &sealed)?)
+}
+
+/// Checks the length of a passphrase that protects a new file.
+pub(crate) fn check_passphrase(passphrase: &str) -> Result<(), KeyStoreError> {
+    if (MIN_PASSPHRASE..=MAX_PASSPHRASE).contains(&passphrase.chars().count()) {
+        Ok(())
+    } else {
+        Err(KeyStoreError::Passphrase { min: MIN_PASSPHRASE, max: MAX_PASSPHRASE })
+    }
+}
+
+fn aad(header: &Header) -> Result<Vec<u8>, KeyStoreError> {
+    serde_json::to_vec(header).map_err(|_| encode())
+}
+
+fn encode() -> KeyStoreError {
+    KeyStoreError::Crypto { what: "encode the keys" }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], KeyStoreError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyStoreError::Crypto { what: "random bytes" })?;
+    Ok(bytes)
+}
+
+fn stretch(passphrase: &str, salt: &[u8], iterations: NonZeroU32) -> Zeroizing<[u8; KEY_LEN]> {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    derive(PBKDF2_HMAC_SHA512, iterations, salt, passphrase.as_bytes(), key.as_mut_slice());
+    key
+}
+
+fn aead(key: &[u8; KEY_LEN]) -> Result<LessSafeKey, KeyStoreError> {
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| KeyStoreError::Crypto { what: "encrypt" })?;
+    Ok(LessSafeKey::new(key))
+}
+
+fn seal(key: &[u8; KEY_LEN], aad: &[u8], plain: &[u8]) -> Result<String, KeyStoreError> {
+    let nonce: [u8; NONCE_LEN] = random()?;
+    let mut text = plain.to_vec();
+    aead(key)?
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut text)
+        .map_err(|_| KeyStoreError::Crypto { what: "encrypt" })?;
+    Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &text].concat()))
+}
+
+fn open(key: &[u8; KEY_LEN], aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut text = Zeroizing::new(text.to_vec());
+    let length = aead(key)
+        .ok()?
+        .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut text)
+        .ok()?
+        .len();
+    text.truncate(length);
+    Some(text)
 }

@@ -12,8 +12,8 @@ pub const KID_LEN: usize = 43;
 
 /// DER of a P-256 SubjectPublicKeyInfo up to the uncompressed point (RFC 5480).
 const P256_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 /// A public key in the members that its type has, in the order of the thumbprint.
@@ -66,7 +66,12 @@ impl PublicJwk {
             Algorithm::Es256 => {
                 let point = spki.strip_prefix(&P256_PREFIX).filter(|rest| rest.len() == 65 && rest[0] == 4);
                 let Some((x, y)) = point.map(|point| point[1..].split_at(32)) else { return Err(bad) };
-                Ok(Self::Ec { crv: "P-256", kty: "EC", x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y) })
+                Ok(Self::Ec {
+                    crv: "P-256",
+                    kty: "EC",
+                    x: URL_SAFE_NO_PAD.encode(x),
+                    y: URL_SAFE_NO_PAD.encode(y),
+                })
             }
         }
     }
@@ -118,7 +123,8 @@ pub struct PublicJwks {
 
 /// Whether a text has the form of a key id. authservice.md 14
 pub fn is_kid(text: &str) -> bool {
-    text.len() == KID_LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    text.len() == KID_LEN
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]

@@ -1,26 +1,27 @@
-//! The key ring that all AuthenticationService nodes of an installation share.
+//! The key ring that all AuthenticationService nodes share: create, rotate, export, import, sign, verify.
 //!
-//! One file below the data directory, [`KeyStore::path`], holds the keys that sign and verify long-lived tokens: one
-//! [`State::Active`] key signs, pending and retiring ones verify, erased ones leave only their name. Private keys are sealed
-//! with the installation's machine key at rest and live in aws-lc-rs in memory; nothing but an encrypted export carries them
-//! anywhere else. All processes of a data directory see each other's changes.
+//! One key is active and signs; pending and retiring ones verify; retired ones are erased (authservice.md 9). A key's id is
+//! its RFC 7638 thumbprint, and its algorithm is bound to it. Private keys lie in the file sealed by the machine key, and
+//! every operation with them runs in aws-lc-rs.
 //!
-//! This crate must not know tokens, HTTP or the application server; time is given to it. Reading order: [`KeyStore`],
-//! [`Key`], [`State`].
+//! This crate must not know tokens, HTTP or any application. Reading order: [`KeyStore`], [`KeyState`], [`SigningKey`],
+//! [`VerifyKey`], `export`, [`MODULE`].
 
+mod error;
 mod export;
 mod file;
+mod jwk;
 mod key;
 mod ring;
 mod settings;
 mod store;
-
-pub use export::{MAX_EXPORT, MIN_PASSPHRASE};
-pub use file::FileError;
-pub use key::{Algorithm, Key, KeyError, KeySpec, State};
-pub use ring::{Entry, MAX_KEYS, MAX_RETIRED, RETIRING_FOR, RingError};
-pub use settings::{KeyGeneration, MODULE};
-pub use store::{ImportMode, ImportReport, KeyInfo, KeyStore, KeyStoreError};
-
 #[cfg(test)]
-mod tests;
+mod store_tests;
+
+pub use error::KeyStoreError;
+pub use export::{MAX_PASSPHRASE, MIN_PASSPHRASE};
+pub use jwk::{KID_LEN, PublicJwk, PublicJwks, SetEntry, is_kid};
+pub use key::{Algorithm, KeyType, SigningKey, VerifyKey};
+pub use ring::{ImportMode, KeyState, MAX_KEYS, RETIRING_SECONDS};
+pub use settings::{KeyManagement, MODULE};
+pub use store::{Imported, KeyInfo, KeyStore, Now};

@@ -1,227 +1,244 @@
-//! `Applications/AuthenticationService/KeyManagement`: what an operator does with the ring. cli.md 5.5, authservice.md 9.
+//! The commands of `ADP_CLI/Applications/AuthenticationService/KeyManagement`. cli.md 5.5, design.md "Keys and tokens"
+//!
+//! They run in a host or in the CLI itself; either way every process of the data directory follows within half a second.
 
-use crate::key::KeySpec;
-use crate::store::{ImportMode, KeyStore, KeyStoreError, random_name, write_atomically};
+use crate::export::MAX_PASSPHRASE;
+use crate::{ImportMode, KeyInfo, KeyStore, KeyStoreError, KeyType, file};
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Apply, Context, Kind, Module, Parameter, Problem, Problems,
-    Settings, Tree, context,
+    Action, ActionContext, ActionOutput, Context, Kind, Module, Parameter, Problem, Problems, Settings, Tree,
+    context,
 };
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use time::format_description::well_known::Rfc3339;
 
-/// Everything this crate declares.
-pub const MODULE: Module =
-    Module::new("keystore").contexts(&[KeyManagement::CONTEXT, KeyGeneration::CONTEXT]);
+/// File name of an export where none is given.
+const EXPORT_NAME: &str = "authService.keys";
+/// The folder that guides name; it means the folder `tmp` of the data directory.
+const GUIDE_FOLDER: &str = "/var/broadworks/tmp/";
+const PASSPHRASE: Kind = Kind::secret(MAX_PASSPHRASE as u32);
 
-const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(KeySpec::NAMES))
-    .help("Type and size of the key; without it, as KeyManagement/GeneralSettings says.");
-const KEY_ID: Parameter = Parameter::new("keyId", Kind::text(43, 43))
-    .aliases(&["kid"])
-    .mandatory()
-    .help("The key's id, as get shows it.");
+const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(&KeyType::WORDS))
+    .default("RSA-2048")
+    .help("Kind of the new key: RSA signs with RS256, P-256 with ES256.");
+const KID: Parameter =
+    Parameter::new("kid", Kind::text(1, 64)).mandatory().help("The key's id, as get shows it.");
 
-context! {
-    /// The keys that sign and verify long-lived tokens.
-    pub struct KeyManagement = Context::actions_only(Tree::Adp, "Applications/AuthenticationService/KeyManagement")
-        .aliases(&["Applications/AuthService/KeyManagement"])
-        .actions(&[
-            Action { name: "get", help: "Lists the keys.", arguments: &[], run: get },
-            Action {
-                name: "exportKeys",
-                help: "Writes all keys, encrypted under a passphrase, to tmp/authService.keys below the data directory. \
-                       Without a passphrase one is made and printed once.",
-                arguments: &[
-                    Parameter::new("passphrase", Kind::secret(1024)).help("Passphrase of 8 characters or more."),
-                ],
-                run: export_keys,
-            },
-            Action {
-                name: "importKeys",
-                help: "Takes exported keys in. Without a passphrase only those of this installation.",
-                arguments: &[
-                    Parameter::new("file", Kind::File).mandatory().help("File that exportKeys wrote."),
-                    Parameter::new("mode", Kind::Choice(&["replace", "merge"]))
-                        .default("replace")
-                        .help("Take the place of the keys that are here, or be added to verify only."),
-                    Parameter::new("passphrase", Kind::secret(1024)).help("Passphrase of the export."),
-                ],
-                run: import_keys,
-            },
-            Action {
-                name: "generateKey",
-                help: "Makes a key that verifies and waits to be promoted.",
-                arguments: &[KEY_TYPE],
-                run: |context, arguments| {
-                    let store = open(context)?;
-                    let made = store.generate(spec(context, arguments), context.now).map_err(|e| refuse(context, &e))?;
-                    Ok(line(format!("keyId = {}", made.kid)))
-                },
-            },
-            Action {
-                name: "promoteKey",
-                help: "Lets a pending key sign; the one that signed so far goes on verifying.",
-                arguments: &[KEY_ID],
-                run: |context, arguments| {
-                    open(context)?.promote(word(arguments, 0), context.now).map_err(|e| refuse(context, &e))?;
-                    Ok(ActionOutput::default())
-                },
-            },
-            Action {
-                name: "rotate",
-                help: "Makes a key and lets it sign at once; the one that signed so far goes on verifying.",
-                arguments: &[KEY_TYPE],
-                run: |context, arguments| {
-                    let store = open(context)?;
-                    let made = store.rotate(spec(context, arguments), context.now).map_err(|e| refuse(context, &e))?;
-                    Ok(line(format!("keyId = {}", made.kid)))
-                },
-            },
-            Action {
-                name: "revokeKey",
-                help: "Erases a key at once: every token that it signed is void.",
-                arguments: &[KEY_ID],
-                run: |context, arguments| {
-                    open(context)?.revoke(word(arguments, 0)).map_err(|e| refuse(context, &e))?;
-                    Ok(ActionOutput::default())
-                },
-            },
-        ]) =>
-    {
-    }
-}
+const ACTIONS: &[Action] = &[
+    Action { name: "get", help: "Lists the keys of the ring.", arguments: &[], run: get },
+    Action {
+        name: "exportKeys",
+        help: "Writes all keys to a file, encrypted under a passphrase, and prints the file's name. Makes the first key if \
+               there is none. Without a passphrase one is made and printed once.",
+        arguments: &[
+            Parameter::new("file", Kind::text(1, 255))
+                .help("Name of the file below the folder tmp of the data directory; authService.keys where none is given."),
+            Parameter::new("passphrase", PASSPHRASE).help("Passphrase that the file is encrypted under."),
+        ],
+        run: export_keys,
+    },
+    Action {
+        name: "importKeys",
+        help: "Takes over exported keys. A file made by this installation needs no passphrase. Delete the file afterwards.",
+        arguments: &[
+            Parameter::new("file", Kind::File).mandatory().help("An exported file."),
+            Parameter::new("mode", Kind::Choice(&["replace", "merge"]))
+                .default("replace")
+                .help("replace: the ring becomes what the file holds; merge: new keys are added and only verify."),
+            Parameter::new("passphrase", PASSPHRASE).help("Passphrase that the file was encrypted under."),
+        ],
+        run: import_keys,
+    },
+    Action {
+        name: "generateKey",
+        help: "Makes a pending key: it verifies, and signs once it is promoted.",
+        arguments: &[KEY_TYPE],
+        run: generate_key,
+    },
+    Action {
+        name: "promoteKey",
+        help: "Lets a pending key sign; the former one verifies until its last token has expired.",
+        arguments: &[KID],
+        run: promote_key,
+    },
+    Action {
+        name: "revokeKey",
+        help: "Erases a key at once: all tokens that it signed are void.",
+        arguments: &[KID],
+        run: revoke_key,
+    },
+    Action {
+        name: "rotate",
+        help: "Makes a key and lets it sign at once. On several nodes use generateKey, exportKeys, importKeys, promoteKey.",
+        arguments: &[KEY_TYPE],
+        run: rotate,
+    },
+];
 
 context! {
-    /// What kind of key is made when none is asked for.
-    pub struct KeyGeneration =
-        Context::single(Tree::Adp, "Applications/AuthenticationService/KeyManagement/GeneralSettings")
-            .aliases(&["Applications/AuthService/KeyManagement/GeneralSettings"]) =>
-    {
-        /// Type and size of new keys.
-        pub key_type: String = Parameter::new("keyType", Kind::Choice(KeySpec::NAMES))
-            .default("RSA-2048")
-            .apply(Apply::Live);
-    }
+    /// The keys that sign long-lived tokens: list, rotate, revoke, carry to other nodes.
+    pub struct KeyManagement = Context::actions_only(
+        Tree::Adp,
+        "Applications/AuthenticationService/KeyManagement",
+    )
+    .aliases(&["Applications/AuthService/KeyManagement"])
+    .actions(ACTIONS) => {}
 }
 
-impl KeyGeneration {
-    /// What a new key is to be.
-    pub fn spec(&self) -> KeySpec {
-        KeySpec::from_name(&self.key_type)
-    }
-}
+/// All contexts of this crate.
+pub const MODULE: Module = Module::new("keystore").contexts(&[KeyManagement::CONTEXT]);
+
+type Done = Result<ActionOutput, Problems>;
 
 fn open(context: &ActionContext<'_>) -> Result<Arc<KeyStore>, Problems> {
-    KeyStore::open(context.data_dir, context.machine_key.clone()).map_err(|error| refuse(context, &error))
+    let now = context.now;
+    KeyStore::open_with_clock(context.data_dir, context.machine_key.clone(), Arc::new(move || now))
+        .map_err(|error| refused(context, &error))
 }
 
-fn refuse(context: &ActionContext<'_>, error: &KeyStoreError) -> Problems {
-    Problem::new(context.context.full_path(), error.to_string()).into()
-}
-
-fn word(arguments: &[Option<String>], index: usize) -> &str {
-    arguments.get(index).and_then(Option::as_deref).unwrap_or_default()
-}
-
-fn spec(context: &ActionContext<'_>, arguments: &[Option<String>]) -> KeySpec {
-    match arguments.first().and_then(Option::as_deref) {
-        Some(name) => KeySpec::from_name(name),
-        None => context.snapshot.get::<KeyGeneration>().spec(),
+fn refused(context: &ActionContext<'_>, error: &KeyStoreError) -> Problems {
+    let problem = Problem::new(context.context.full_path(), error.to_string());
+    let hint = match error {
+        KeyStoreError::UnknownKey { .. } | KeyStoreError::WrongState { .. } => Some("get lists the keys"),
+        KeyStoreError::Import { reason } if reason.contains("passphrase") => {
+            Some("importKeys <file> passphrase <passphrase>")
+        }
+        _ => None,
+    };
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
     }
+    .into()
 }
 
-fn line(text: String) -> ActionOutput {
-    ActionOutput { lines: vec![text], ..ActionOutput::default() }
+fn argument(arguments: &[Option<String>], index: usize) -> Option<&str> {
+    arguments.get(index).and_then(Option::as_deref)
 }
 
-fn get(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
-    const HEADER: [&str; 6] = ["Key Id", "Algorithm", "Size", "State", "Created", "Retires"];
-    let stamp = |time: time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
-    let rows: Vec<[String; 6]> = open(context)?
-        .keys()
-        .into_iter()
+fn key_type(arguments: &[Option<String>]) -> KeyType {
+    argument(arguments, 0).and_then(KeyType::from_word).unwrap_or_default()
+}
+
+fn lines(lines: Vec<String>) -> ActionOutput {
+    ActionOutput { lines, ..ActionOutput::default() }
+}
+
+fn get(context: &ActionContext<'_>, _: &[Option<String>]) -> Done {
+    Ok(ActionOutput { lines: table(&open(context)?.keys()), query: true, ..ActionOutput::default() })
+}
+
+/// The table of keys: header, a line of `=`, one line a key, then the count, as `get` of any table.
+fn table(keys: &[KeyInfo]) -> Vec<String> {
+    let header = ["Key Id", "State", "Created", "Size", "Algorithm", "Verifies Until"];
+    let date = |time: time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let rows: Vec<[String; 6]> = keys
+        .iter()
         .map(|key| {
-            let state = if key.can_sign {
-                key.state.name().to_owned()
-            } else {
-                format!("{} (verify only)", key.state.name())
-            };
-            let retires = key.retires.map(stamp).unwrap_or_default();
-            [key.kid, key.algorithm.to_owned(), key.bits.to_string(), state, stamp(key.created), retires]
+            [
+                key.kid.clone(),
+                key.state.name().to_owned(),
+                date(key.created),
+                key.bits.to_string(),
+                key.algorithm.name().to_owned(),
+                key.until.map(date).unwrap_or_default(),
+            ]
         })
         .collect();
-    // The geometry of cli.md 3.2: two blanks and the column's width, right-aligned.
-    let widths: Vec<usize> = HEADER
-        .iter()
-        .enumerate()
-        .map(|(column, header)| rows.iter().map(|row| row[column].len()).max().unwrap_or(0).max(header.len()))
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            rows.iter().map(|row| row[column].len()).chain([header[column].len()]).max().unwrap_or(0)
+        })
         .collect();
-    let write = |cells: &[&str]| -> String {
-        let text: String =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
-        text.trim_end().to_owned()
+    let line = |cells: &[&str]| -> String {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        format!("  {}", padded.join("  "))
     };
-    let mut lines = vec![write(&HEADER), "=".repeat(widths.iter().map(|width| width + 2).sum())];
-    for row in &rows {
-        lines.push(write(&row.each_ref().map(String::as_str)));
-    }
+    let head = line(&header);
+    let rule = "=".repeat(head.len());
+    let mut lines = vec![head, rule];
+    lines.extend(rows.iter().map(|row| line(&row.each_ref().map(String::as_str))));
     lines.push(String::new());
     lines.push(match rows.len() {
-        0 => "0 entry found.".to_owned(),
         1 => "1 entry found.".to_owned(),
         count => format!("{count} entries found."),
     });
-    Ok(ActionOutput { lines, query: true, ..ActionOutput::default() })
+    lines
 }
 
-fn export_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
+fn export_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let refuse = |error: &KeyStoreError| refused(context, error);
+    let path = export_path(context.data_dir, argument(arguments, 0)).map_err(|reason| {
+        Problem::new(context.context.full_path(), reason)
+            .parameter("file")
+            .hint(format!("give a file name, or one below {GUIDE_FOLDER}"))
+    })?;
     let store = open(context)?;
-    let mut lines = Vec::new();
-    let passphrase = match arguments.first().and_then(Option::as_deref) {
-        Some(passphrase) => zeroize::Zeroizing::new(passphrase.to_owned()),
-        None => {
-            let made = zeroize::Zeroizing::new(random_name().map_err(|e| refuse(context, &e))?);
-            lines.push(format!("passphrase = {}", *made));
-            lines.push("It is shown only now; importing on this installation needs none.".to_owned());
-            made
-        }
+    let made = match argument(arguments, 1) {
+        Some(_) => None,
+        None => Some(KeyStore::generate_passphrase().map_err(|error| refuse(&error))?),
     };
-    store
-        .active_or(context.snapshot.get::<KeyGeneration>().spec(), context.now)
-        .map_err(|error| refuse(context, &error))?;
-    let text = store.export(&passphrase, context.now).map_err(|error| refuse(context, &error))?;
-    let dir = context.data_dir.join("tmp");
-    let path = dir.join("authService.keys");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-        .map_err(|source| refuse(context, &KeyStoreError::Io { path: dir.clone(), source }))?;
-    write_atomically(&path, text.as_bytes()).map_err(|error| refuse(context, &error))?;
-    lines.insert(0, format!("Keys exported to {}", path.display()));
-    tracing::info!(target: "audit", set = store.set_id(), "keys exported");
-    Ok(ActionOutput { lines, ..ActionOutput::default() })
+    let passphrase = argument(arguments, 1).or(made.as_ref().map(|text| text.as_str())).unwrap_or_default();
+    let text = store.export(passphrase).map_err(|error| refuse(&error))?;
+    if let Some(folder) = path.parent() {
+        file::make_folder(folder).map_err(|error| refuse(&error))?;
+    }
+    file::replace(&path, text.as_bytes()).map_err(|error| refuse(&error))?;
+    let mut told = vec![path.display().to_string()];
+    if let Some(passphrase) = made {
+        told.push(format!("Passphrase (shown this once): {}", passphrase.as_str()));
+    }
+    Ok(lines(told))
 }
 
-fn import_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
-    let mode = if word(arguments, 1) == "merge" { ImportMode::Merge } else { ImportMode::Replace };
-    let passphrase = arguments.get(2).and_then(Option::as_deref);
-    let report = open(context)?
-        .import(word(arguments, 0), passphrase, mode, context.now)
-        .map_err(|error| refuse(context, &error))?;
-    let mut lines = Vec::new();
-    if report.changed {
-        lines.push(format!(
-            "key set before = {}, now = {}, {} keys added",
-            report.old_set, report.new_set, report.added
-        ));
-    } else {
-        lines.push(format!("key set {} was here already; nothing changed", report.new_set));
+/// Where an export goes: always a plain file below the folder `tmp` of the data directory, whoever runs the command.
+fn export_path(data_dir: &Path, given: Option<&str>) -> Result<PathBuf, String> {
+    let folder = data_dir.join("tmp");
+    let own = format!("{}/", folder.display());
+    let given = given.unwrap_or(EXPORT_NAME);
+    let name = given.strip_prefix(GUIDE_FOLDER).or_else(|| given.strip_prefix(&own)).unwrap_or(given);
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(format!("keys are exported to plain files in {} only", folder.display()));
     }
-    for kid in &report.refused {
-        lines.push(format!("left out, since it was erased here: {kid}"));
+    Ok(folder.join(name))
+}
+
+fn import_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let mode = match argument(arguments, 1) {
+        Some("merge") => ImportMode::Merge,
+        _ => ImportMode::Replace,
+    };
+    let imported = open(context)?
+        .import(argument(arguments, 0).unwrap_or_default(), mode, argument(arguments, 2))
+        .map_err(|error| refused(context, &error))?;
+    if !imported.changed {
+        return Ok(lines(vec!["The ring holds these keys already; nothing changed.".to_owned()]));
     }
-    tracing::info!(target: "audit", set = report.new_set, changed = report.changed, "keys imported");
-    Ok(ActionOutput { lines, ..ActionOutput::default() })
+    let mut told: Vec<String> = imported.added.iter().map(|kid| format!("added {kid}")).collect();
+    told.extend(imported.removed.iter().map(|kid| format!("removed {kid}")));
+    told.push("Delete the imported file now.".to_owned());
+    Ok(lines(told))
+}
+
+fn generate_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let kid = open(context)?.generate(key_type(arguments)).map_err(|error| refused(context, &error))?;
+    Ok(lines(vec![kid]))
+}
+
+fn promote_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let kid = argument(arguments, 0).unwrap_or_default();
+    open(context)?.promote(kid).map_err(|error| refused(context, &error))?;
+    Ok(ActionOutput::default())
+}
+
+fn revoke_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let kid = argument(arguments, 0).unwrap_or_default();
+    open(context)?.revoke(kid).map_err(|error| refused(context, &error))?;
+    Ok(ActionOutput::default())
+}
+
+fn rotate(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let kid = open(context)?.rotate(key_type(arguments)).map_err(|error| refused(context, &error))?;
+    Ok(lines(vec![kid]))
 }

@@ -1,507 +1,429 @@
-//! The ring of a data directory, shared by all its processes.
+//! The ring of an installation: read without a lock, changed under one, followed across processes.
 
 use crate::export;
-use crate::file::{self, FileError, MAX_FILE};
-use crate::key::{Key, KeySpec, State};
-use crate::ring::{Entry, MAX_KEYS, RETIRING_FOR, Ring, RingError};
+use crate::file::{self, Paths, Stamp};
+use crate::jwk::{PublicJwks, SetEntry};
+use crate::key::{self, Fresh, SigningKey, VerifyKey};
+use crate::ring::{ImportMode, KeyState, Record, Ring};
+use crate::{Algorithm, KeyStoreError, KeyType};
 use arc_swap::ArcSwap;
-use base64::Engine as _;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openadp_settings::MachineKey;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
-/// How often a look-up checks whether another process changed the file: what is revoked must be void within a second.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Milliseconds between two looks at the file while keys are used: a revocation must hold within a second everywhere.
+const LOOK_EVERY_MS: u64 = 400;
 
-/// Why the key ring cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyStoreError {
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others than the owner may read the file.
-    #[error("{path}: mode {mode:03o} lets others read it; it must be 600")]
-    Mode {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file cannot be taken.
-    #[error("{path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: FileError,
-    },
-    /// An export or import is refused.
-    #[error("keys: {0}")]
-    Exchange(FileError),
-    /// The ring does not allow it.
-    #[error(transparent)]
-    Ring(#[from] RingError),
-}
+/// Where the ring takes the time from.
+pub type Now = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
-/// What an import does with the keys that are here already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ImportMode {
-    /// The imported ring takes their place.
-    #[default]
-    Replace,
-    /// The imported keys are added and only verify.
-    Merge,
+/// What an operator sees of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Its state.
+    pub state: KeyState,
+    /// Bits of its modulus or curve.
+    pub bits: u32,
+    /// When it was made.
+    pub created: OffsetDateTime,
+    /// Until when a retiring key verifies.
+    pub until: Option<OffsetDateTime>,
 }
 
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportReport {
-    /// Whether anything changed.
+pub struct Imported {
+    /// Whether the ring is another one than before.
     pub changed: bool,
-    /// The ring's name before.
-    pub old_set: String,
-    /// The ring's name after.
-    pub new_set: String,
-    /// Keys that were added.
-    pub added: usize,
-    /// Keys that were left out because they had been erased or revoked here.
-    pub refused: Vec<String>,
+    /// Ids of keys that came.
+    pub added: Vec<String>,
+    /// Ids of keys that are gone.
+    pub removed: Vec<String>,
 }
 
-/// A key as listings show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyInfo {
-    /// RFC 7638's thumbprint.
-    pub kid: String,
-    /// Name of the algorithm.
-    pub algorithm: &'static str,
-    /// Bits.
-    pub bits: u32,
-    /// Where it is in its life.
-    pub state: State,
-    /// When it was made.
-    pub created: OffsetDateTime,
-    /// When it is erased.
-    pub retires: Option<OffsetDateTime>,
-    /// Whether its private half is here.
-    pub can_sign: bool,
-}
-
-/// Which file was read: an atomic rename gives a new inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-struct Held {
+/// The ring as processes use it: keys parsed and ready.
+struct Loaded {
     ring: Ring,
     stamp: Option<Stamp>,
+    active: Option<Arc<SigningKey>>,
+    verify: HashMap<String, Arc<VerifyKey>>,
 }
 
-/// The key ring of one data directory. Everything may block on files for a moment; key generation for tens of milliseconds.
+/// The key ring of an installation. Using keys takes no lock; changing them blocks on files and on key generation, so do
+/// that on a thread that may block.
 pub struct KeyStore {
-    dir: PathBuf,
+    paths: Paths,
     machine_key: MachineKey,
-    held: ArcSwap<Held>,
-    looked: Mutex<Instant>,
-    /// Held while the file is read or written, so that an older ring never takes a newer one's place.
-    turn: Mutex<()>,
+    now: Now,
+    current: ArcSwap<Loaded>,
+    /// Orders replacements of `current`.
+    replacing: Mutex<()>,
+    born: Instant,
+    /// Milliseconds after `born` of the last look at the file.
+    looked: AtomicU64,
+    complained: AtomicBool,
 }
 
 impl std::fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyStore").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("KeyStore").field("ring", &self.paths.ring).finish_non_exhaustive()
     }
 }
 
 impl KeyStore {
-    /// Opens the ring below `data_dir/keystore`; without a file it is empty and gets its first key from [`KeyStore::active`].
+    /// Opens the ring of a data directory. It may be empty: the first use of [`active`](Self::active) makes a key.
     ///
     /// # Errors
-    /// The file cannot be read, is readable by others, was altered, or is another installation's.
+    /// Files that cannot be read or created, are damaged, or were sealed by another machine key.
+    #[expect(clippy::disallowed_methods, reason = "states change over months; tests use open_with_clock")]
     pub fn open(data_dir: &Path, machine_key: MachineKey) -> Result<Arc<Self>, KeyStoreError> {
-        let dir = data_dir.join("keystore");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|source| KeyStoreError::Io { path: dir.clone(), source })?;
-        let held = ArcSwap::from_pointee(Held { ring: Ring::default(), stamp: None });
-        let store = Self { dir, machine_key, held, looked: Mutex::new(Instant::now()), turn: Mutex::new(()) };
+        Self::open_with_clock(data_dir, machine_key, Arc::new(OffsetDateTime::now_utc))
+    }
+
+    /// As [`open`](Self::open), with another source of the time.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_clock(
+        data_dir: &Path,
+        machine_key: MachineKey,
+        now: Now,
+    ) -> Result<Arc<Self>, KeyStoreError> {
+        let paths = Paths::below(data_dir);
+        if let Some(folder) = paths.ring.parent() {
+            file::make_folder(folder)?;
+        }
+        let empty = Loaded { ring: Ring::default(), stamp: None, active: None, verify: HashMap::new() };
+        let store = Self {
+            paths,
+            machine_key,
+            now,
+            current: ArcSwap::from_pointee(empty),
+            replacing: Mutex::new(()),
+            born: Instant::now(),
+            looked: AtomicU64::new(0),
+            complained: AtomicBool::new(false),
+        };
         store.refresh()?;
         Ok(Arc::new(store))
     }
 
-    /// The file with the ring.
-    pub fn path(&self) -> PathBuf {
-        self.dir.join("authservice.keys")
-    }
-
-    /// Reads what other processes wrote; tells whether something changed.
+    /// The key that signs. Makes the first one if there is none; when several processes do so at once, they end with one.
     ///
     /// # Errors
-    /// The file cannot be taken; the ring stays as it was.
-    pub fn refresh(&self) -> Result<bool, KeyStoreError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.refresh_in_turn()
-    }
-
-    fn refresh_in_turn(&self) -> Result<bool, KeyStoreError> {
-        let held = self.held.load();
-        let path = self.path();
-        let stamp = stamp(&path)?;
-        if stamp == held.stamp {
-            return Ok(false);
+    /// The first key cannot be made or stored.
+    pub fn active(&self) -> Result<Arc<SigningKey>, KeyStoreError> {
+        self.look();
+        if let Some(key) = &self.current.load().active {
+            return Ok(key.clone());
         }
-        let fresh = self.read(&held.ring)?;
-        self.held.store(Arc::new(fresh));
-        Ok(true)
-    }
-
-    /// The key that signs. The first caller of an installation makes it; when several processes come first at once, they
-    /// end with one.
-    ///
-    /// # Errors
-    /// The key cannot be made or kept.
-    pub fn active(&self, now: OffsetDateTime) -> Result<Arc<Key>, KeyStoreError> {
-        self.active_or(KeySpec::default(), now)
-    }
-
-    /// The key that signs; a first one is made to this specification.
-    ///
-    /// # Errors
-    /// The key cannot be made or kept.
-    pub fn active_or(&self, spec: KeySpec, now: OffsetDateTime) -> Result<Arc<Key>, KeyStoreError> {
-        self.look();
-        {
-            let held = self.held.load();
-            let over = held.ring.entries.iter().any(|entry| entry.retires.is_some_and(|at| at <= now));
-            if let Some(key) = held.ring.active()
-                && !over
-            {
-                return Ok(key.clone());
+        self.change(|ring, now| {
+            if ring.active().is_some() {
+                return Ok(());
             }
-        }
-        self.change(|ring| {
-            ring.retire(now);
-            if let Some(key) = ring.active() {
-                return Ok(key.clone());
-            }
-            let key = Arc::new(Key::generate(spec).map_err(RingError::from)?);
-            ring.add(key.clone(), now)?;
-            ring.promote(key.kid(), now)?;
-            tracing::info!(kid = key.kid(), algorithm = key.algorithm().name(), "signing key made");
-            Ok(key)
-        })
+            // A pending key is on other nodes already, perhaps; a new one is certainly not.
+            let pending =
+                ring.keys.iter().find(|key| key.state == KeyState::Pending).map(|key| key.kid.clone());
+            let kid = match pending {
+                Some(kid) => kid,
+                None => self.add(ring, key::generate(KeyType::default())?, now)?,
+            };
+            ring.promote(&kid, now)
+        })?;
+        let key = self.current.load().active.clone();
+        key.ok_or_else(|| KeyStoreError::damaged(&self.paths.ring, "no active key"))
     }
 
-    /// The key of this name, if it may still verify. Notices within a fifth of a second what other processes changed.
-    pub fn verify_key(&self, kid: &str) -> Option<Arc<Key>> {
+    /// The active key if there is one; makes none.
+    pub fn active_if_any(&self) -> Option<Arc<SigningKey>> {
         self.look();
-        self.held.load().ring.find(kid).map(|entry| entry.key.clone())
+        self.current.load().active.clone()
     }
 
-    /// Whether there is a key that signs.
-    pub fn has_active(&self) -> bool {
+    /// A key that verifies: active, pending or retiring within its time.
+    pub fn verify_key(&self, kid: &str) -> Option<Arc<VerifyKey>> {
         self.look();
-        self.held.load().ring.active().is_some()
+        let key = self.current.load().verify.get(kid).cloned()?;
+        key.until().is_none_or(|until| (self.now)().unix_timestamp() <= until).then_some(key)
     }
 
-    /// All keys, erased ones left out.
+    /// Every key that verifies, as a JSON Web Key set.
+    pub fn public_jwks(&self) -> PublicJwks {
+        self.look();
+        let now = (self.now)().unix_timestamp();
+        let loaded = self.current.load();
+        let keys = loaded.ring.keys.iter().filter_map(|record| loaded.verify.get(&record.kid));
+        let keys = keys.filter(|key| key.until().is_none_or(|until| now <= until)).map(|key| SetEntry {
+            key: key.jwk().clone(),
+            kid: key.kid().to_owned(),
+            alg: key.algorithm().name(),
+            usage: "sig",
+        });
+        PublicJwks { keys: keys.collect() }
+    }
+
+    /// All keys, retired ones too.
     pub fn keys(&self) -> Vec<KeyInfo> {
         self.look();
-        self.held.load().ring.entries.iter().map(info).collect()
+        let time =
+            |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let loaded = self.current.load();
+        let info = |record: &Record| KeyInfo {
+            kid: record.kid.clone(),
+            algorithm: record.alg,
+            state: record.state,
+            bits: record.bits,
+            created: time(record.created),
+            until: record.until.map(time),
+        };
+        loaded.ring.keys.iter().map(info).collect()
     }
 
-    /// The name of the ring; empty while there is none.
-    pub fn set_id(&self) -> String {
-        self.held.load().ring.set_id.clone()
-    }
-
-    /// The public keys as a JWK set.
-    pub fn jwks(&self) -> serde_json::Value {
-        self.look();
-        let keys: Vec<_> = self.held.load().ring.entries.iter().map(|entry| entry.key.jwk()).collect();
-        serde_json::json!({ "keys": keys })
-    }
-
-    /// Makes a pending key.
+    /// Makes a pending key and returns its id.
     ///
     /// # Errors
-    /// The ring is full, or the key cannot be made or kept.
-    pub fn generate(&self, spec: KeySpec, now: OffsetDateTime) -> Result<KeyInfo, KeyStoreError> {
-        // Made outside the lock: RSA-4096 may take a second.
-        let key = Arc::new(Key::generate(spec).map_err(RingError::from)?);
-        self.change(|ring| {
-            ring.add(key.clone(), now)?;
-            ring.find(key.kid()).map(info).ok_or_else(|| RingError::Unknown.into())
+    /// The ring is full, or the key cannot be made or stored.
+    pub fn generate(&self, kind: KeyType) -> Result<String, KeyStoreError> {
+        let fresh = key::generate(kind)?;
+        self.change(|ring, now| self.add(ring, fresh, now))
+    }
+
+    /// Lets a pending key sign; the one that signed until now verifies until its last token has expired.
+    ///
+    /// # Errors
+    /// No such key, a key that cannot sign any more, or the ring cannot be stored.
+    pub fn promote(&self, kid: &str) -> Result<(), KeyStoreError> {
+        self.change(|ring, now| ring.promote(kid, now))
+    }
+
+    /// Makes a key and lets it sign at once; returns its id. On several nodes make, export and import it first, and promote
+    /// it then.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate) and [`promote`](Self::promote).
+    pub fn rotate(&self, kind: KeyType) -> Result<String, KeyStoreError> {
+        let fresh = key::generate(kind)?;
+        self.change(|ring, now| {
+            let kid = self.add(ring, fresh, now)?;
+            ring.promote(&kid, now)?;
+            Ok(kid)
         })
     }
 
-    /// Lets a pending key sign.
+    /// Erases a key at once: every token it signed is void, in every process within a second.
     ///
     /// # Errors
-    /// There is no such key, or it cannot sign.
-    pub fn promote(&self, kid: &str, now: OffsetDateTime) -> Result<(), KeyStoreError> {
-        self.change(|ring| Ok(ring.promote(kid, now)?))
-    }
-
-    /// Makes a key and lets it sign at once; the old one goes on verifying.
-    ///
-    /// # Errors
-    /// The ring is full, or the key cannot be made or kept.
-    pub fn rotate(&self, spec: KeySpec, now: OffsetDateTime) -> Result<KeyInfo, KeyStoreError> {
-        let key = Arc::new(Key::generate(spec).map_err(RingError::from)?);
-        self.change(|ring| {
-            ring.retire(now);
-            ring.add(key.clone(), now)?;
-            ring.promote(key.kid(), now)?;
-            ring.find(key.kid()).map(info).ok_or_else(|| RingError::Unknown.into())
-        })
-    }
-
-    /// Erases a key at once: every token that it signed is void, in every process.
-    ///
-    /// # Errors
-    /// There is no such key.
+    /// No such key, or the ring cannot be stored.
     pub fn revoke(&self, kid: &str) -> Result<(), KeyStoreError> {
-        self.change(|ring| Ok(ring.revoke(kid)?))
+        self.change(|ring, _| ring.revoke(kid))
     }
 
-    /// Erases keys whose time is over; tells whether there were any.
+    /// Erases retiring keys whose time is over; every other change does so too.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn retire(&self, now: OffsetDateTime) -> Result<bool, KeyStoreError> {
-        self.change(|ring| Ok(ring.retire(now)))
+    /// The ring cannot be stored.
+    pub fn retire(&self) -> Result<(), KeyStoreError> {
+        self.change(|_, _| Ok(()))
     }
 
-    /// The ring, encrypted under a passphrase; a first key is made when there is none.
+    /// The keys for another installation, encrypted under a passphrase; makes the first key if there is none.
     ///
     /// # Errors
-    /// The passphrase is too short, or the keys cannot be made or encrypted.
-    pub fn export(&self, passphrase: &str, now: OffsetDateTime) -> Result<String, KeyStoreError> {
-        self.active(now)?;
-        export::export(&self.held.load().ring, passphrase, &self.machine_key, now)
-            .map_err(KeyStoreError::Exchange)
+    /// The passphrase is too short or too long, or a key cannot be made or opened.
+    pub fn export(&self, passphrase: &str) -> Result<String, KeyStoreError> {
+        export::check_passphrase(passphrase)?;
+        self.active()?;
+        export::write(&self.current.load().ring, &self.machine_key, passphrase, (self.now)().unix_timestamp())
     }
 
-    /// Takes an export in. Without a passphrase only what this installation exported itself. The ring that was here is
-    /// kept as `authservice.keys.bak`. Importing the same again changes nothing.
+    /// A new passphrase for [`export`](Self::export), 120 bits.
     ///
     /// # Errors
-    /// The export cannot be read or has been altered, the passphrase is wrong, or the ring would be too full; the ring
-    /// stays as it was.
+    /// The system gives no randomness.
+    pub fn generate_passphrase() -> Result<Zeroizing<String>, KeyStoreError> {
+        export::generate_passphrase()
+    }
+
+    /// Takes over exported keys; the same file again changes nothing. A file of this installation needs no passphrase.
+    ///
+    /// # Errors
+    /// The file is truncated, altered or not an export, or the passphrase is wrong: the ring stays as it was.
     pub fn import(
         &self,
         text: &str,
-        passphrase: Option<&str>,
         mode: ImportMode,
-        now: OffsetDateTime,
-    ) -> Result<ImportReport, KeyStoreError> {
-        let imported =
-            export::import(text, passphrase, &self.machine_key).map_err(KeyStoreError::Exchange)?;
-        self.change(|ring| {
-            let old_set = ring.set_id.clone();
-            let before = outline(ring);
-            let mut refused = Vec::new();
-            let mut entries: Vec<Entry> = Vec::new();
-            for entry in &imported.entries {
-                if ring.is_retired(entry.key.kid()) || entry.retires.is_some_and(|at| at <= now) {
-                    refused.push(entry.key.kid().to_owned());
-                } else {
-                    entries.push(entry.clone());
-                }
-            }
-            let added = entries.iter().filter(|entry| ring.find(entry.key.kid()).is_none()).count();
-            match mode {
-                ImportMode::Replace => {
-                    if !entries.iter().any(|entry| entry.state == State::Active) {
-                        return Err(KeyStoreError::Exchange(FileError(
-                            "none of its keys may sign here; use 'mode merge' to verify with them",
-                        )));
-                    }
-                    ring.entries = entries;
-                    ring.set_id.clone_from(&imported.set_id);
-                }
-                ImportMode::Merge => {
-                    for entry in entries
-                        .into_iter()
-                        .filter(|entry| ring.find(entry.key.kid()).is_none())
-                        .collect::<Vec<_>>()
-                    {
-                        let key = Key::from_public(entry.key.algorithm(), entry.key.public())
-                            .map_err(RingError::from)?;
-                        ring.entries.push(Entry {
-                            key: Arc::new(key),
-                            state: State::Retiring,
-                            created: entry.created,
-                            retires: Some(entry.retires.unwrap_or(now + RETIRING_FOR)),
-                        });
-                    }
-                }
-            }
-            if ring.entries.len() > MAX_KEYS {
-                return Err(RingError::Full.into());
-            }
-            Ok(ImportReport {
-                changed: outline(ring) != before,
-                old_set,
-                new_set: ring.set_id.clone(),
-                added,
-                refused,
-            })
+        passphrase: Option<&str>,
+    ) -> Result<Imported, KeyStoreError> {
+        let foreign = export::read(text, &self.machine_key, passphrase)?;
+        self.apply(mode == ImportMode::Replace, |ring, _| {
+            let next = ring.import(&foreign, mode)?;
+            let ids = |of: &Ring, without: &Ring| -> Vec<String> {
+                of.keys
+                    .iter()
+                    .filter(|key| without.find(&key.kid).is_none())
+                    .map(|key| key.kid.clone())
+                    .collect()
+            };
+            let imported =
+                Imported { changed: next != *ring, added: ids(&next, ring), removed: ids(ring, &next) };
+            *ring = next;
+            Ok(imported)
         })
     }
 
-    /// Looks for changes of other processes, unless that was done a moment ago. What cannot be read is left alone: the
-    /// last good ring stays.
-    fn look(&self) {
-        {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            if looked.elapsed() < LOOK_EVERY {
-                return;
-            }
-            *looked = Instant::now();
+    /// Reads what another process changed; whether there was anything. Using keys does this by itself, so that a change
+    /// holds within half a second.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged. The ring stays as it was.
+    pub fn refresh(&self) -> Result<bool, KeyStoreError> {
+        let guard = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.looked.store(self.elapsed(), Ordering::Release);
+        let stamp = file::stamp(&self.paths.ring)?;
+        if stamp == self.current.load().stamp {
+            return Ok(false);
         }
-        // Somebody who is reading or writing now will leave the newest ring behind.
-        let Ok(_turn) = self.turn.try_lock() else { return };
-        if let Err(error) = self.refresh_in_turn() {
-            tracing::error!(%error, "the key ring cannot be read again; the last good one stays");
+        // A file that is gone leaves the last good ring, until another process makes a new one.
+        let Some((ring, stamp)) = file::read(&self.paths.ring, &self.machine_key)? else { return Ok(false) };
+        self.current.store(Arc::new(self.load(ring, stamp)?));
+        drop(guard);
+        Ok(true)
+    }
+
+    /// [`refresh`](Self::refresh), if the last look was a while ago and nobody else is at it.
+    fn look(&self) {
+        let (now, last) = (self.elapsed(), self.looked.load(Ordering::Acquire));
+        if now.saturating_sub(last) < LOOK_EVERY_MS
+            || self.looked.compare_exchange(last, now, Ordering::AcqRel, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        match self.refresh() {
+            Ok(_) => self.complained.store(false, Ordering::Relaxed),
+            Err(error) if !self.complained.swap(true, Ordering::Relaxed) => {
+                tracing::error!(%error, "key ring cannot be read; the last good one stays in use");
+            }
+            Err(_) => {}
         }
     }
 
-    /// Reads the file, applies a change and writes it, alone among all processes. Nothing is written when nothing changed.
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds a fresh key to the ring, sealed.
+    fn add(&self, ring: &mut Ring, fresh: Fresh, now: i64) -> Result<String, KeyStoreError> {
+        let Fresh { algorithm, pkcs8 } = fresh;
+        let signing = SigningKey::from_pkcs8(algorithm, &pkcs8)?;
+        let kid = signing.kid().to_owned();
+        let verify = VerifyKey::new(algorithm, signing.spki(), None)?;
+        ring.add(Record {
+            kid: kid.clone(),
+            alg: algorithm,
+            state: KeyState::Pending,
+            bits: u32::try_from(verify.jwk().bits()).unwrap_or_default(),
+            created: now,
+            until: None,
+            spki: URL_SAFE_NO_PAD.encode(signing.spki()),
+            sealed: Some(export::seal_private(&kid, &pkcs8, &self.machine_key)?),
+        })?;
+        Ok(kid)
+    }
+
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Ring) -> Result<T, KeyStoreError>,
+        change: impl FnOnce(&mut Ring, i64) -> Result<T, KeyStoreError>,
     ) -> Result<T, KeyStoreError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock_path = self.dir.join("lock");
-        let io = |source| KeyStoreError::Io { path: lock_path.clone(), source };
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(io)?;
-        lock.lock().map_err(io)?;
-        let current = self.read(&self.held.load().ring)?;
-        let before = outline(&current.ring);
-        let mut ring = current.ring.clone();
-        if ring.set_id.is_empty() {
-            ring.set_id = random_name()?;
-        }
-        let result = change(&mut ring)?;
-        if outline(&ring) == before {
-            self.held.store(Arc::new(current));
-            return Ok(result);
-        }
-        let path = self.path();
-        let text = file::encode(&ring, &self.machine_key)
-            .map_err(|source| KeyStoreError::File { path: path.clone(), source })?;
-        if ring.set_id != current.ring.set_id && path.exists() {
-            let backup = self.dir.join("authservice.keys.bak");
-            let old = fs::read(&path).map_err(|source| KeyStoreError::Io { path: path.clone(), source })?;
-            write_atomically(&backup, &old)?;
-        }
-        write_atomically(&path, &text)?;
-        let stamp = stamp(&path)?;
-        self.held.store(Arc::new(Held { ring, stamp }));
-        Ok(result)
+        self.apply(false, change)
     }
 
-    fn read(&self, known: &Ring) -> Result<Held, KeyStoreError> {
-        let path = self.path();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Held { ring: Ring::default(), stamp: None });
-            }
-            Err(source) => return Err(KeyStoreError::Io { path, source }),
+    /// Changes the ring as it is in the file now, under the lock; what fails leaves nothing behind.
+    fn apply<T>(
+        &self,
+        back_up: bool,
+        change: impl FnOnce(&mut Ring, i64) -> Result<T, KeyStoreError>,
+    ) -> Result<T, KeyStoreError> {
+        let _lock = file::lock(&self.paths.lock)?;
+        let (before, mut stamp) = match file::read(&self.paths.ring, &self.machine_key)? {
+            Some((ring, stamp)) => (ring, Some(stamp)),
+            None => (Ring::default(), None),
         };
-        let metadata = file.metadata().map_err(|source| KeyStoreError::Io { path: path.clone(), source })?;
-        let mode = metadata.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyStoreError::Mode { path, mode });
+        let mut ring = before.clone();
+        let now = (self.now)().unix_timestamp();
+        ring.retire_due(now);
+        let done = change(&mut ring, now)?;
+        // From here on a refresh waits, or it could put the ring of before in place of this one. Making keys is over.
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring != before {
+            if ring.set_id.is_empty() {
+                ring.set_id = set_id()?;
+            }
+            if back_up && !before.keys.is_empty() {
+                file::write(&self.paths.backup, &before, &self.machine_key)?;
+            }
+            let written = file::write(&self.paths.ring, &ring, &self.machine_key)?;
+            if !back_up {
+                // It may hold a key that has just been erased.
+                match std::fs::remove_file(&self.paths.backup) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(KeyStoreError::io(&self.paths.backup)(error));
+                    }
+                    _ => {}
+                }
+            }
+            stamp = Some(written);
         }
-        let mut text = Vec::new();
-        file.take(MAX_FILE)
-            .read_to_end(&mut text)
-            .map_err(|source| KeyStoreError::Io { path: path.clone(), source })?;
-        let ring = file::decode(&text, &self.machine_key, known)
-            .map_err(|source| KeyStoreError::File { path, source })?;
-        Ok(Held { ring, stamp: Some(stamp_of(&metadata)) })
+        if let Some(stamp) = stamp {
+            self.current.store(Arc::new(self.load(ring, stamp)?));
+        }
+        Ok(done)
+    }
+
+    /// Parses keys, except those that are parsed already.
+    fn load(&self, ring: Ring, stamp: Stamp) -> Result<Loaded, KeyStoreError> {
+        let old = self.current.load();
+        let damaged = |reason: &str| KeyStoreError::damaged(&self.paths.ring, reason);
+        let mut verify = HashMap::with_capacity(ring.keys.len());
+        for record in ring.keys.iter().filter(|key| key.state != KeyState::Retired) {
+            let key = match old.verify.get(&record.kid).filter(|key| key.until() == record.until) {
+                Some(key) => key.clone(),
+                None => {
+                    let spki =
+                        URL_SAFE_NO_PAD.decode(&record.spki).map_err(|_| damaged("a key is malformed"))?;
+                    Arc::new(VerifyKey::new(record.alg, &spki, record.until)?)
+                }
+            };
+            if key.kid() != record.kid {
+                return Err(damaged("a key has the wrong id"));
+            }
+            verify.insert(record.kid.clone(), key);
+        }
+        let active = match (ring.active(), &old.active) {
+            (None, _) => None,
+            (Some(record), Some(key)) if key.kid() == record.kid => Some(key.clone()),
+            (Some(record), _) => {
+                let sealed = record.sealed.as_deref().ok_or_else(|| damaged("the active key cannot sign"))?;
+                let pkcs8 = export::open_private(&record.kid, sealed, &self.machine_key)?;
+                Some(Arc::new(SigningKey::from_pkcs8(record.alg, &pkcs8)?))
+            }
+        };
+        Ok(Loaded { ring, stamp: Some(stamp), active, verify })
     }
 }
 
-fn info(entry: &Entry) -> KeyInfo {
-    KeyInfo {
-        kid: entry.key.kid().to_owned(),
-        algorithm: entry.key.algorithm().name(),
-        bits: entry.key.bits(),
-        state: entry.state,
-        created: entry.created,
-        retires: entry.retires,
-        can_sign: entry.key.can_sign(),
-    }
-}
-
-/// Everything of a ring that a listing would show: what tells whether it changed.
-fn outline(ring: &Ring) -> (Vec<KeyInfo>, Vec<String>, String) {
-    // A ring without keys and one that only got its name are the same: there is nothing to keep yet.
-    let name =
-        if ring.entries.is_empty() && ring.retired.is_empty() { String::new() } else { ring.set_id.clone() };
-    (ring.entries.iter().map(info).collect(), ring.retired.clone(), name)
-}
-
-fn stamp(path: &Path) -> Result<Option<Stamp>, KeyStoreError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(stamp_of(&metadata))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(KeyStoreError::Io { path: path.to_owned(), source }),
-    }
-}
-
-fn stamp_of(metadata: &fs::Metadata) -> Stamp {
-    Stamp { inode: metadata.ino(), size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
-}
-
-/// Random text of 128 bits.
-pub(crate) fn random_name() -> Result<String, KeyStoreError> {
+fn set_id() -> Result<String, KeyStoreError> {
     let mut bytes = [0_u8; 16];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| KeyStoreError::Exchange(FileError("the system gives no randomness")))?;
-    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// Writes a file under a temporary name, syncs it and renames it; mode 0600.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), KeyStoreError> {
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        if let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
-        Ok(())
-    };
-    write().map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyStoreError::Crypto { what: "random bytes" })?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
