@@ -9,7 +9,8 @@ const SIP: HeaderValue = HeaderValue::from_static("BroadWorksSIP");
 
 /// Adds the challenge, unless the client (a browser's page) does not want one.
 pub(super) fn add(request: &HeaderMap, answer: &mut HeaderMap) {
-    let text = |name: &HeaderName| request.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text =
+        |name: &HeaderName| request.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text(&NO_CHALLENGE).trim().eq_ignore_ascii_case("true") {
         return;
     }
@@ -34,7 +35,10 @@ mod tests {
         let basic = Some("Basic realm=\"XtendedServicesInterface\"".to_owned());
         assert_eq!(challenged(&[]), basic);
         assert_eq!(challenged(&[(AUTHORIZATION, "Bearer x")]), basic);
-        assert_eq!(challenged(&[(AUTHORIZATION, "BroadWorksSIP basic=\"\"")]), Some("BroadWorksSIP".to_owned()));
+        assert_eq!(
+            challenged(&[(AUTHORIZATION, "BroadWorksSIP basic=\"\"")]),
+            Some("BroadWorksSIP".to_owned())
+        );
         assert_eq!(challenged(&[(NO_CHALLENGE, "true")]), None);
         assert_eq!(challenged(&[(NO_CHALLENGE, "false")]), basic);
     }
