@@ -449,13 +449,11 @@ impl CallControl for Calls {
         .fetch_optional(&mut *tx)
         .await
         .map_err(fault)?;
-        match row {
-            Some((text,)) => Ok(read_half(&text)?.call),
-            None => {
-                user_exists(&mut tx, user).await?;
-                Err(PortError::NotFound { what: "call" })
-            }
+        if let Some((text,)) = row {
+            return Ok(read_half(&text)?.call);
         }
+        user_exists(&mut tx, user).await?;
+        Err(PortError::NotFound { what: "call" })
     }
 
     async fn act(&self, user: &UserId, call: &CallId, action: &CallAction) -> PortResult<()> {

@@ -16,9 +16,11 @@ use tokio_util::task::TaskTracker;
 
 /// Readers of one process; each is a thread, and reads are short.
 const READERS: u32 = 4;
-/// How long a statement waits for another process's transaction, and a request for a connection: below the two
+/// How long a statement waits for another process's transaction. With the wait for a connection it stays below the two
 /// seconds in which every request is answered.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1_200);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a request waits for a connection of this process.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Topic of everything that the feed carries.
 pub(crate) const FEED: &str = "feed";
@@ -144,7 +146,7 @@ impl Db {
         let pool = |connections: u32| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(BUSY_TIMEOUT)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)

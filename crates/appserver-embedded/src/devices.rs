@@ -76,7 +76,8 @@ struct Device {
     provider: String,
     group: String,
     name: String,
-    device_type: String,
+    /// Its device type.
+    kind: String,
     line_port: String,
     mac: Option<String>,
     user_name: String,
@@ -98,7 +99,7 @@ impl<'r> sqlx::FromRow<'r, SqliteRow> for Device {
             provider: row.try_get("provider")?,
             group: row.try_get("group_id")?,
             name: row.try_get("name")?,
-            device_type: row.try_get("device_type")?,
+            kind: row.try_get("device_type")?,
             line_port: row.try_get("line_port")?,
             mac: row.try_get("mac")?,
             user_name: row.try_get("user_name")?,
@@ -201,7 +202,7 @@ impl DeviceFiles {
             )
             .bind(scope)
             .bind(&owner)
-            .bind(&device.device_type)
+            .bind(&device.kind)
             .fetch_all(self.shared.db.read())
             .await
             .map_err(fault)?;
@@ -284,7 +285,7 @@ impl DeviceFiles {
         let files: Vec<(String, String, bool)> = sqlx::query_as(
             "SELECT file_format, template, confidential FROM device_files WHERE device_type = ?",
         )
-        .bind(&device.device_type)
+        .bind(&device.kind)
         .fetch_all(self.shared.db.read())
         .await
         .map_err(fault)?;
@@ -384,7 +385,7 @@ impl Devices for DeviceFiles {
             },
         };
         match (device, place) {
-            (Some(device), Some((device_type, uri, name))) if device.device_type == device_type => {
+            (Some(device), Some((device_type, uri, name))) if device.kind == device_type => {
                 self.build(&device, &uri, name, request.secure).await
             }
             _ if request.secure => Ok(FileDecision::NotFound),

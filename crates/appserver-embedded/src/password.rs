@@ -97,12 +97,11 @@ impl Hasher {
         done: impl FnOnce() -> bool + Send,
     ) -> PortResult<bool> {
         let known = phc.is_some();
-        let phc = match phc {
-            Some(phc) => phc,
-            None => {
-                let random = uuid::Uuid::new_v4().to_string();
-                self.nobody.get_or_try_init(|| self.hash(&random)).await?.clone()
-            }
+        let phc = if let Some(phc) = phc {
+            phc
+        } else {
+            let random = uuid::Uuid::new_v4().to_string();
+            self.nobody.get_or_try_init(|| self.hash(&random)).await?.clone()
         };
         let password = Zeroizing::new(password.to_owned());
         let skip = || done().then_some(true);

@@ -206,7 +206,8 @@ impl Board {
             .filter(|half| half.owner == *owner && half.is_live())
             .map(|half| half.call.appearance)
             .collect();
-        let appearance = (1..).find(|n| !taken.contains(n)).unwrap_or(1);
+        let highest = taken.last().copied().unwrap_or(0);
+        let appearance = (1..=highest).find(|n| !taken.contains(n)).unwrap_or(highest.saturating_add(1));
         let call = Call {
             id: id.clone(),
             external_tracking_id: format!("{link}:1"),

@@ -180,12 +180,11 @@ impl World {
             let network = call.remote.call_type == CallType::Network;
             let possible = match (call.state, peer.call.state) {
                 (CallState::Alerting, CallState::Alerting) => half.ringing || peer.ringing,
-                (CallState::Active, CallState::Active) => true,
+                (CallState::Active, CallState::Active) | (CallState::Held, CallState::Held) => true,
                 (CallState::Active, CallState::Held) | (CallState::Held, CallState::Active) => network,
                 (CallState::Held, CallState::RemoteHeld) | (CallState::RemoteHeld, CallState::Held) => {
                     !network
                 }
-                (CallState::Held, CallState::Held) => true,
                 _ => false,
             };
             assert!(possible, "{:?} with {:?}", call.state, peer.call.state);

@@ -1,11 +1,19 @@
 //! An installation with the people of the conformance suite, seen by two processes, under a clock that tests move.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::expect_used,
+    reason = "helpers of tests; each test binary uses a part of them"
+)]
 
 use async_trait::async_trait;
 use openadp_appserver::conformance::{
     ADMIN, ALICE, BO, DEVICE, Device, ENTERPRISE, Fixture, OTHER_DEVICE, Person, STRANGERS, SUBSCRIBERS,
 };
-use openadp_appserver::{AdminLevel, Clock, DeviceLevel, Ports, ServiceKind, UserId};
+use openadp_appserver::{
+    AdminLevel, CallId, Clock, DeviceLevel, DeviceToken, DialOptions, Ports, PushRegistration, ServiceKind,
+    UserId,
+};
 use openadp_appserver_embedded::{
     EmbeddedApplicationServer, MODULE, NewAdministrator, NewDevice, NewSubscriber, Options, PushSender,
     TagScope,
@@ -201,9 +209,35 @@ impl Fixture for Node {
         self.one.server.provisioning().assign_service(user, kind, false).await.expect("taken");
     }
     fn no_answer_timeout(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
     fn calls_per_user(&self) -> usize {
         6
     }
+}
+
+/// A registration with a token that wants calls and one that does not.
+pub(crate) fn registration(id: &str, kind: &str) -> PushRegistration {
+    let token = |token: &str, events: &[&str]| DeviceToken {
+        token: token.to_owned(),
+        kind: kind.to_owned(),
+        events: events.iter().map(|event| (*event).to_owned()).collect(),
+    };
+    PushRegistration {
+        registration_id: id.to_owned(),
+        application_id: "lab.app".to_owned(),
+        application_version: "2.0".to_owned(),
+        device_os_type: "ios".to_owned(),
+        device_os_version: "26".to_owned(),
+        tokens: vec![token(&format!("token-{id}"), &["NEW_CALL"]), token("quiet", &["MWI"])],
+    }
+}
+
+pub(crate) async fn dial(ports: &Ports, from: &Person, to: &str) -> CallId {
+    ports.calls.dial(&from.id(), to, &DialOptions::default()).await.expect("dials").call_id
+}
+
+pub(crate) async fn ringing_at(ports: &Ports, person: &Person) -> CallId {
+    let calls = ports.calls.overview(&person.id()).await.expect("known").calls;
+    calls.into_iter().find(|call| call.allow_answer).expect("rings").id
 }

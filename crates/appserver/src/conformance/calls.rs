@@ -179,7 +179,7 @@ pub async fn calls(fixture: &dyn Fixture) {
     not_found(ports.calls.clear_call_logs(&nobody()).await);
 
     // A released call is forgotten after a while.
-    fixture.advance(Duration::from_secs(3_600)).await;
+    fixture.advance(Duration::from_hours(1)).await;
     not_found(ports.calls.call(&ALICE.id(), &start.call_id).await);
     assert!(now(&ports) > over.start_time);
 }
@@ -188,7 +188,7 @@ pub async fn calls(fixture: &dyn Fixture) {
 pub async fn forwarding(fixture: &dyn Fixture) {
     let ports = fixture.ports();
     let set = async |person: &Person, service: Service| {
-        good(ports.services.set_service(&person.id(), service).await)
+        good(ports.services.set_service(&person.id(), service).await);
     };
     let always = |to: Option<&Person>| {
         let forward_to = to.map(|person| person.extension.to_owned());

@@ -186,7 +186,7 @@ pub async fn devices(fixture: &dyn Fixture) {
     assert!(text.contains("alice_pc") && text.contains(ALICE.number), "{text}");
     assert!(text.contains("sip &amp; &lt;secret&gt;"), "values are escaped");
     assert!(!text.contains('%'), "no tag is left: {text}");
-    fixture.advance(Duration::from_secs(60)).await;
+    fixture.advance(Duration::from_mins(1)).await;
     let FileDecision::File(again) = file(path, FileCredentials::Password(known(DEVICE)), true).await else {
         panic!("and gets it again");
     };
@@ -300,6 +300,13 @@ pub async fn push_registrations(fixture: &dyn Fixture) {
     assert!(matches!(refused, Some(PortError::LimitReached { .. })), "{refused:?}");
 }
 
+#[track_caller]
+fn no_fault<T>(result: PortResult<T>) {
+    if let Err(error @ (PortError::Internal(_) | PortError::Unavailable(_))) = result {
+        panic!("a fault: {error:?}");
+    }
+}
+
 /// Nothing that a client can write makes an adapter fault.
 pub async fn garbage(fixture: &dyn Fixture) {
     let ports = fixture.ports();
@@ -316,12 +323,6 @@ pub async fn garbage(fixture: &dyn Fixture) {
         "+",
         &long,
     ];
-    #[track_caller]
-    fn no_fault<T>(result: PortResult<T>) {
-        if let Err(error @ (PortError::Internal(_) | PortError::Unavailable(_))) = result {
-            panic!("a fault: {error:?}");
-        }
-    }
     for text in texts {
         let (user, call) = (UserId::new(text), CallId(text.to_owned()));
         let options = DialOptions { info: Some(text.to_owned()) };

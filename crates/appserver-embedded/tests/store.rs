@@ -1,0 +1,389 @@
+//! What the embedded application server promises beyond the ports: crashes, limits, pushes, secrets at rest.
+
+#![expect(clippy::expect_used, reason = "helpers of tests, outside of a test function")]
+
+mod support;
+
+use openadp_appserver::conformance::{
+    ALICE, BO, CAROL, DAN, DEVICE, Fixture as _, OTHER_DEVICE, SUBSCRIBERS,
+};
+use openadp_appserver::{
+    Call, CallAction, CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, CallId, CallLogKind,
+    CallPersonality, CallState, CallType, DialOptions, DoNotDisturb, FeedEvent, HookStatus, PortError, Ports,
+    Service, UserId,
+};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{ManualClock, Node, Process, dial, registration, ringing_at, seed, set, settings};
+
+/// Everything that must hold of calls, hook status and event numbers, whatever happened.
+async fn check(ports: &Ports) {
+    let mut live: BTreeMap<String, Vec<(UserId, Call)>> = BTreeMap::new();
+    for person in SUBSCRIBERS {
+        let overview = ports.calls.overview(&person.id()).await.expect("known");
+        let is_up = |call: &Call| {
+            let rings = call.state == CallState::Alerting
+                && call.personality == CallPersonality::Terminator
+                && call.answer_time.is_none();
+            !rings && call.state != CallState::Detached
+        };
+        let up = overview.calls.iter().any(is_up);
+        assert_eq!(overview.hook_status == HookStatus::OffHook, up, "{} {overview:?}", person.user_id);
+        for call in overview.calls {
+            assert_ne!(call.state, CallState::Released);
+            live.entry(call.external_tracking_id.clone()).or_default().push((person.id(), call));
+        }
+    }
+    for (tracking, halves) in live {
+        let mut states: Vec<CallState> =
+            halves.iter().map(|(_, call)| call.state).filter(|state| *state != CallState::Detached).collect();
+        states.sort_by_key(|state| format!("{state:?}"));
+        let stranger = halves.iter().any(|(_, call)| call.remote.call_type == CallType::Network);
+        let possible = match states.as_slice() {
+            [CallState::Alerting, CallState::Alerting]
+            | [CallState::Active, CallState::Active]
+            | [CallState::Held, CallState::Held | CallState::RemoteHeld] => true,
+            [CallState::Active, CallState::Held] => stranger,
+            _ => false,
+        };
+        assert!(possible, "call {tracking}: {halves:?}");
+    }
+    let mut numbers: BTreeMap<UserId, u64> = BTreeMap::new();
+    let mut position = 0;
+    loop {
+        let page: Vec<Arc<FeedEvent>> = ports.feed.read(position, 500).await.expect("kept");
+        let Some(last) = page.last() else { break };
+        position = last.position;
+        for event in page {
+            let number = numbers.entry(event.subscriber.clone()).or_default();
+            assert_eq!(event.sequence, *number + 1, "numbers of {} have no gap", event.subscriber);
+            *number = event.sequence;
+        }
+    }
+}
+
+/// A small generator, so that a failure can be repeated from its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("fits") % sides
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_actions_through_two_processes_leave_no_impossible_call() {
+    for seed in 1..=4 {
+        let node = Node::new().await;
+        set(&node.settings, "AS_CLI/System/CallEngine", &[("maximumCallsPerUser", "3")]);
+        let processes = [node.ports(), node.second()];
+        let mut dice = Dice(seed);
+        for _ in 0..120 {
+            let ports = &processes[dice.roll(2)];
+            let person = SUBSCRIBERS[dice.roll(5)];
+            let other = SUBSCRIBERS[dice.roll(5)];
+            let calls = ports.calls.overview(&person.id()).await.expect("known").calls;
+            let pick = |n: usize| calls.get(n % calls.len().max(1)).map(|call| call.id.clone());
+            let result = match dice.roll(14) {
+                0..=2 => {
+                    ports.calls.dial(&person.id(), other.number, &DialOptions::default()).await.map(drop)
+                }
+                3 => {
+                    let forward_to = Some(other.number.to_owned());
+                    let active = dice.roll(2) == 0;
+                    let service = match dice.roll(4) {
+                        0 => Service::DoNotDisturb(DoNotDisturb { active, ring_splash: false }),
+                        1 => Service::CallForwardingBusy(CallForwardingBusy { active, forward_to }),
+                        2 => Service::CallForwardingAlways(CallForwardingAlways {
+                            active,
+                            forward_to,
+                            ring_splash: false,
+                        }),
+                        _ => Service::CallForwardingNoAnswer(CallForwardingNoAnswer {
+                            active,
+                            forward_to,
+                            number_of_rings: 2,
+                        }),
+                    };
+                    ports.services.set_service(&person.id(), service).await
+                }
+                4 => {
+                    node.advance(Duration::from_secs(8)).await;
+                    Ok(())
+                }
+                action => {
+                    let (Some(call), Some(second)) = (pick(dice.roll(8)), pick(dice.roll(8))) else {
+                        continue;
+                    };
+                    let action = match action {
+                        5..=7 => CallAction::Talk,
+                        8 => CallAction::Hold,
+                        9 => CallAction::Release,
+                        10 => CallAction::Decline,
+                        11 => CallAction::Reconnect,
+                        12 => CallAction::BlindTransfer { address: other.number.to_owned() },
+                        _ => CallAction::ConsultTransfer { other: second },
+                    };
+                    ports.calls.act(&person.id(), &call, &action).await
+                }
+            };
+            if let Err(error @ (PortError::Internal(_) | PortError::Unavailable(_))) = result {
+                panic!("a fault with seed {seed}: {error:?}");
+            }
+        }
+        check(&processes[0]).await;
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_ends_without_a_word_loses_nothing() {
+    let (dir, clock, settings) = (tempfile::tempdir().expect("dir"), ManualClock::new(), settings());
+    let process = Process::start(dir.path(), &settings, &clock, None).await;
+    seed(&process.server).await;
+    let ports = process.server.ports();
+    let mine = dial(&ports, &ALICE, BO.number).await;
+    let theirs = ringing_at(&ports, &BO).await;
+    ports.calls.act(&BO.id(), &theirs, &CallAction::Talk).await.expect("answers");
+    let rings = dial(&ports, &CAROL, DAN.number).await;
+    let position = ports.feed.position().await.expect("read");
+    drop(ports);
+    drop(process);
+
+    let process = Process::start(dir.path(), &settings, &clock, None).await;
+    seed(&process.server).await;
+    let ports = process.server.ports();
+    assert_eq!(ports.feed.position().await.expect("read"), position, "a repeated seed changes nothing");
+    assert_eq!(ports.calls.call(&ALICE.id(), &mine).await.expect("kept").state, CallState::Active);
+    ports.calls.act(&BO.id(), &theirs, &CallAction::Hold).await.expect("goes on");
+    // Its no-answer timer goes on too.
+    clock.advance(Duration::from_secs(61));
+    process.server.run_due().await.expect("runs");
+    assert_eq!(ports.calls.call(&CAROL.id(), &rings).await.expect("kept").state, CallState::Released);
+    check(&ports).await;
+    process.stop().await;
+}
+
+/// Marks the folder in which the child of the next test may work.
+const CHILD_MARK: &str = "child-may-work-here";
+
+/// Not a test: the child process that the next test kills. Works in the current folder, if that is marked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the child process of another test"]
+async fn child_that_is_killed() {
+    let dir = std::env::current_dir().expect("folder");
+    if !dir.join(CHILD_MARK).exists() {
+        return;
+    }
+    let process = Process::start(&dir, &settings(), &ManualClock::new(), None).await;
+    let ports = process.server.ports();
+    loop {
+        let mine = dial(&ports, &ALICE, BO.number).await;
+        let theirs = ringing_at(&ports, &BO).await;
+        ports.calls.act(&BO.id(), &theirs, &CallAction::Talk).await.expect("answers");
+        println!("answered {}", mine.0);
+        ports.calls.act(&ALICE.id(), &mine, &CallAction::Release).await.expect("hangs up");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_whole_calls() {
+    let (dir, clock, settings) = (tempfile::tempdir().expect("dir"), ManualClock::new(), settings());
+    let process = Process::start(dir.path(), &settings, &clock, None).await;
+    seed(&process.server).await;
+    std::fs::write(dir.path().join(CHILD_MARK), "").expect("marked");
+    for round in 0..3 {
+        let mut child = Command::new(std::env::current_exe().expect("self"))
+            .args(["--exact", "child_that_is_killed", "--ignored", "--nocapture"])
+            .current_dir(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut answered: Vec<String> = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.rsplit_once("answered ").map(|(_, call)| call.to_owned()))
+            .take(3 + round)
+            .collect();
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        let ports = process.server.ports();
+        check(&ports).await;
+        let last = CallId(answered.pop().expect("some"));
+        ports.calls.call(&ALICE.id(), &last).await.expect("what was told to somebody is stored");
+        for call in ports.calls.overview(&ALICE.id()).await.expect("known").calls {
+            ports
+                .calls
+                .act(&ALICE.id(), &call.id, &CallAction::Release)
+                .await
+                .expect("another process goes on");
+        }
+        check(&ports).await;
+    }
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_verified_password_costs_next_to_nothing_the_second_time() {
+    let node = Node::new().await;
+    let credentials = node.ports().credentials;
+    let begin = Instant::now();
+    credentials.verify_password(&ALICE.id(), ALICE.password).await.expect("verified");
+    let first = begin.elapsed();
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let begin = Instant::now();
+        credentials.verify_password(&ALICE.id(), ALICE.password).await.expect("verified");
+        times.push(begin.elapsed());
+    }
+    times.sort();
+    println!("first {first:?}, cached p50 {:?}, p99 {:?}", times[150], times[297]);
+    assert!(times[150] * 5 < first, "the second time is much cheaper: {:?} and {first:?}", times[150]);
+
+    // Twenty requests of one client at once hash once: they end together, not one after the other.
+    node.clock.advance(Duration::from_secs(61));
+    let begin = Instant::now();
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let credentials = credentials.clone();
+        requests
+            .spawn(async move { credentials.verify_password(&ALICE.id(), ALICE.password).await.map(drop) });
+    }
+    while let Some(result) = requests.join_next().await {
+        result.expect("ran").expect("verified");
+    }
+    assert!(begin.elapsed() < first * 12, "{:?} for twenty, {first:?} for one", begin.elapsed());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_is_locked_after_failures_if_the_operator_says_so() {
+    let node = Node::new().await;
+    set(
+        &node.settings,
+        "AS_CLI/System/PasswordRules",
+        &[("maxFailedLoginAttempts", "3"), ("lockoutInSeconds", "60")],
+    );
+    let (one, two) = (node.ports().credentials, node.second().credentials);
+    one.verify_password(&ALICE.id(), ALICE.password).await.expect("verified");
+    for credentials in [&one, &two, &one] {
+        credentials.verify_password(&ALICE.id(), "wrong").await.expect_err("refused");
+    }
+    for credentials in [&one, &two] {
+        let locked = credentials.verify_password(&ALICE.id(), ALICE.password).await;
+        assert!(matches!(locked, Err(PortError::CredentialsRefused)), "locked, cached or not: {locked:?}");
+    }
+    one.verify_password(&BO.id(), BO.password).await.expect("others are not");
+    node.clock.advance(Duration::from_secs(61));
+    two.verify_password(&ALICE.id(), ALICE.password).await.expect("open again");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_are_not_readable_in_the_files_and_the_files_are_private() {
+    let node = Node::new().await;
+    let folder = node.dir.path().join("appserver");
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        let mode = std::fs::metadata(&path).expect("file").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+        bytes.extend(std::fs::read(&path).expect("read"));
+    }
+    assert_eq!(std::fs::metadata(&folder).expect("folder").permissions().mode() & 0o777, 0o700);
+    assert!(contains(&bytes, ALICE.user_id), "the check looks at the right bytes");
+    let secrets = [ALICE.password, DEVICE.password, DEVICE.sip_password, OTHER_DEVICE.password];
+    for secret in secrets {
+        assert!(!contains(&bytes, secret), "{secret} is in the file");
+    }
+    let shown = format!("{:?}", node.ports().devices.devices(&ALICE.id()).await.expect("known"));
+    assert!(!shown.contains(DEVICE.password));
+    node.stop().await;
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_deleted_subscriber_leaves_no_call_behind() {
+    let node = Node::new().await;
+    let ports = node.ports();
+    let mine = dial(&ports, &ALICE, BO.number).await;
+    let theirs = ringing_at(&ports, &BO).await;
+    ports.calls.act(&BO.id(), &theirs, &CallAction::Talk).await.expect("answers");
+    node.one.server.provisioning().delete_subscriber(&BO.id()).await.expect("deleted");
+    assert_eq!(ports.calls.call(&ALICE.id(), &mine).await.expect("kept").state, CallState::Released);
+    let gone = ports.calls.overview(&BO.id()).await;
+    assert!(matches!(gone, Err(PortError::NotFound { .. })));
+    ports.credentials.verify_password(&BO.id(), BO.password).await.expect_err("refused");
+    seed(&node.one.server).await;
+    check(&ports).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn settings_count_at_once() {
+    let node = Node::new().await;
+    let ports = node.ports();
+    dial(&ports, &ALICE, BO.number).await;
+    set(&node.settings, "AS_CLI/System/CallEngine", &[("maximumCallsPerUser", "1")]);
+    let refused = ports.calls.dial(&ALICE.id(), CAROL.number, &DialOptions::default()).await;
+    assert!(matches!(refused, Err(PortError::LimitReached { .. })), "{refused:?}");
+    set(&node.settings, "AS_CLI/System/DeviceAccess", &[("allowCredentialReadOut", "false")]);
+    let devices = node.second().devices.devices(&ALICE.id()).await.expect("known");
+    assert_eq!(devices[0].credentials, None);
+    set(&node.settings, "AS_CLI/System/PushNotification", &[("enforceAllowedApplicationList", "true")]);
+    let refused = ports.push.put_registration(&ALICE.id(), &registration("one", "VoIP")).await;
+    assert!(matches!(refused, Err(PortError::Invalid { field: "applicationId", .. })), "{refused:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_newest_log_entries_are_kept() {
+    let node = Node::new().await;
+    set(&node.settings, "AS_CLI/System/CallEngine", &[("maximumCallLogEntries", "10")]);
+    let ports = node.ports();
+    for _ in 0..12 {
+        let call = dial(&ports, &ALICE, BO.number).await;
+        ports.calls.act(&ALICE.id(), &call, &CallAction::Release).await.expect("hangs up");
+        node.clock.advance(Duration::from_secs(1));
+    }
+    let page = ports.calls.call_log(&ALICE.id(), CallLogKind::Placed, 1, 50).await.expect("known");
+    assert_eq!((page.total, page.entries.len()), (10, 10));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_made_is_told_so() {
+    let dir = tempfile::tempdir().expect("dir");
+    std::fs::write(dir.path().join("appserver"), "in the way").expect("written");
+    let tasks = tokio_util::task::TaskTracker::new();
+    let options = |data_dir: &Path| openadp_appserver_embedded::Options {
+        data_dir: data_dir.to_owned(),
+        wake: openadp_wake::Wake::in_process(),
+        clock: ManualClock::new(),
+        settings: settings(),
+        tasks: tasks.clone(),
+        shutdown: tokio_util::sync::CancellationToken::new(),
+        push_sender: None,
+    };
+    assert!(openadp_appserver_embedded::EmbeddedApplicationServer::open(options(dir.path())).await.is_err());
+    let other = tempfile::tempdir().expect("dir");
+    std::fs::create_dir(other.path().join("appserver")).expect("made");
+    std::fs::write(
+        other.path().join("appserver/appserver.db"),
+        "this is no database, and long enough to be read as one",
+    )
+    .expect("written");
+    assert!(
+        openadp_appserver_embedded::EmbeddedApplicationServer::open(options(other.path())).await.is_err()
+    );
+}
