@@ -49,6 +49,7 @@ pub(crate) async fn append_for(
     .await
     .map_err(fault)?;
     tracing::debug!(request_id, subscriber = %subscriber, sequence, "event stored");
+    metrics::counter!("appserver_events_total").increment(1);
     tx.touch(FEED);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What runs by itself: no-answer timers and housekeeping.
 
-use crate::db::{FEED, fault};
+use crate::db::{FEED, SUBSCRIPTIONS, fault};
 use crate::settings::{EventRetention, PushNotification};
 use crate::{Shared, calls, events, feed, subscriptions};
 use openadp_appserver::PortResult;
@@ -92,10 +92,17 @@ pub(crate) async fn housekeep(shared: &Shared) -> PortResult<()> {
             "DELETE FROM push_registrations WHERE registered_at <= ?",
             now.saturating_sub(i64::from(push.maximum_registration_age_days) * DAY_MS),
         ),
-        ("DELETE FROM subscriptions WHERE expires_at <= ?", now.saturating_sub(SUBSCRIPTION_GRACE_MS)),
     ];
     for (statement, time) in statements {
         sqlx::query(statement).bind(time).execute(tx.conn()).await.map_err(fault)?;
+    }
+    let expired = sqlx::query("DELETE FROM subscriptions WHERE expires_at <= ?")
+        .bind(now.saturating_sub(SUBSCRIPTION_GRACE_MS))
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
+    if expired.rows_affected() > 0 {
+        tx.touch(SUBSCRIPTIONS);
     }
     sqlx::query("DELETE FROM links WHERE link NOT IN (SELECT link FROM halves)")
         .execute(tx.conn())

@@ -330,6 +330,37 @@ async fn a_deleted_subscriber_leaves_no_call_behind() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_given_up_anywhere_does_harm_to_nobody() {
+    let node = Node::new().await;
+    let ports = node.ports();
+    let (alice, options) = (ALICE.id(), DialOptions::default());
+    let mut completed = 0;
+    for patience in 0..150 {
+        let give_up = async {
+            for _ in 0..patience {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            result = ports.calls.dial(&alice, BO.number, &options) => {
+                result.expect("dials");
+                completed += 1;
+            }
+            () = give_up => {}
+        }
+        for call in ports.calls.overview(&alice).await.expect("known").calls {
+            // The half was seen, so it is stored; a dial that was given up may still be under way.
+            ports.calls.act(&alice, &call.id, &CallAction::Release).await.expect("hangs up");
+        }
+    }
+    println!("{completed} of 150 were completed");
+    let last = dial(&ports, &ALICE, BO.number).await;
+    ports.calls.act(&alice, &last, &CallAction::Release).await.expect("hangs up");
+    check(&ports).await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn settings_count_at_once() {
     let node = Node::new().await;
     let ports = node.ports();

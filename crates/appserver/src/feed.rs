@@ -50,7 +50,8 @@ pub enum Event {
     Service(Service),
     /// The push registrations changed.
     PushRegistrations,
-    /// Password changed or tokens revoked: whatever was verified before must be verified again.
+    /// Password changed or tokens revoked: whatever was verified before must be verified again. When everybody's tokens
+    /// are revoked, one event with an empty subscriber tells of it.
     CredentialsChanged,
     /// The subscriber was deleted.
     SubscriberDeleted,
