@@ -1,3 +1,7 @@
-//! The `adp` command.
+//! `adp`: hosts any set of applications, and the lab.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    openadp_adp::main()
+}

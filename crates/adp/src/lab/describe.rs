@@ -3,7 +3,6 @@
 use super::plan::{LOOPBACK, Plan};
 use super::seed::Seed;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// The JSON object of `--describe`.
@@ -46,8 +45,10 @@ pub(crate) fn text(plan: &Plan, seed: &Seed, adpcli: &Path) -> String {
     let nps = Plan::https(ports.nps, "/nps");
     let cli = adpcli.display();
     let mut out = String::new();
-    // Writing into a String cannot fail; the results are of no interest.
-    let mut line = |text: std::fmt::Arguments<'_>| drop(writeln!(out, "{text}"));
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        out.push_str(&text.to_string());
+        out.push('\n');
+    };
 
     line(format_args!("OpenADP lab in {data_dir}"));
     line(format_args!(""));

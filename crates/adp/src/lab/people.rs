@@ -14,13 +14,11 @@ pub(crate) const COUNTRY_CODE: &str = "1";
 pub(crate) struct Group {
     /// Id.
     pub(crate) id: &'static str,
-    /// Name.
-    pub(crate) name: &'static str,
 }
 
 /// Both groups.
 pub(crate) const GROUPS: [Group; 2] =
-    [Group { id: "harbour", name: "Harbour Office" }, Group { id: "hillside", name: "Hillside Office" }];
+    [Group { id: "harbour" }, Group { id: "hillside" }];
 
 /// One invented person.
 pub(crate) struct Person {

@@ -54,6 +54,7 @@ pub(crate) fn prepare(data_dir: &Path, ports: Option<Ports>) -> Result<(Plan, Se
         }
         let store = open_store(data_dir)?;
         commit(&store, "move to other ports", moved(&seed.ports, &ports))?;
+        install_certificates(&store, &Plan { data_dir: data_dir.to_owned(), ports })?;
         seed.ports = ports;
         seed.write(data_dir)?;
     }
@@ -160,6 +161,11 @@ fn moved(from: &Ports, to: &Ports) -> Vec<Edit> {
         .map(|port| delete(HTTP_SERVER, &[ip.clone(), port.to_string()]))
         .chain([from.cti, from.cti_tls].iter().map(|port| delete(CTI_SERVER, &[ip.clone(), port.to_string()])))
         .collect();
+    for port in [from.https, from.nps] {
+        for (key_type, _) in SERVER_CERTIFICATES {
+            edits.push(delete(HTTP_CERTIFICATES, &[ip.clone(), port.to_string(), key_type.name().to_owned()]));
+        }
+    }
     edits.extend(interfaces(to));
     edits
 }
@@ -232,7 +238,7 @@ fn plant_settings(
             ("authKey", apns_private),
         ]),
         add(&format!("{NPS}/APNS/Production/Tokens"), &[("appId", IOS_APP), ("authKeyId", &apns.key_id)]),
-        add(&format!("{NPS}/FCM/Projects"), &[("projectId", &fcm.project_id), ("accountkey", &account)]),
+        add(&format!("{NPS}/FCM/Projects"), &[("projectId", &fcm.project_id), ("accountKey", &account)]),
         add(&format!("{NPS}/FCM/Applications"), &[("applicationId", ANDROID_APP), ("projectId", &fcm.project_id)]),
     ]);
     commit(store, "seed the lab", edits)?;
@@ -244,19 +250,35 @@ fn plant_settings(
     ] {
         act(store, context, "updateTrust", &["lab-authority", ca])?;
     }
-    // An RSA and a P-256 certificate side by side, so that every negotiable suite works.
-    for key_type in [KeyType::Rsa2048, KeyType::P256] {
+    for (key_type, stem) in SERVER_CERTIFICATES {
         let issued = authority.issue_server(&[&ip, "::1", "localhost"], key_type).context("issuing a certificate")?;
-        let stem = format!("server-{}", key_type.name());
-        issued.write(&plan.certificates(), &stem).context("writing a certificate")?;
-        let (key, certificate) = (issued.key_pem.as_str(), issued.certificate_pem.as_str());
-        for port in [plan.ports.https, plan.ports.nps] {
-            act(store, HTTP_CERTIFICATES, "sslUpdate", &[&ip, &port.to_string(), key, certificate, ca])?;
-        }
-        act(store, CTI_CERTIFICATES, "sslUpdate", &[&ip, key, certificate, ca])?;
+        issued.write(&plan.certificates(), stem).context("writing a certificate")?;
     }
+    install_certificates(store, plan)?;
     let client = authority.issue_client(CTI_CLIENT).context("issuing the CTI client's certificate")?;
     client.write(&plan.certificates(), "cti-client").context("writing the CTI client's certificate")?;
+    Ok(())
+}
+
+/// An RSA and a P-256 certificate side by side, so that every negotiable suite works.
+const SERVER_CERTIFICATES: [(KeyType, &str); 2] = [(KeyType::Rsa, "server-rsa"), (KeyType::Ec, "server-p256")];
+
+/// Puts the lab's server certificates on its interfaces.
+fn install_certificates(store: &Arc<Store>, plan: &Plan) -> Result<()> {
+    let ip = LOOPBACK.to_string();
+    let folder = plan.certificates();
+    let read = |name: String| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    };
+    let ca = read("ca.crt".to_owned())?;
+    for (_, stem) in SERVER_CERTIFICATES {
+        let (key, certificate) = (read(format!("{stem}.key"))?, read(format!("{stem}.crt"))?);
+        for port in [plan.ports.https, plan.ports.nps] {
+            act(store, HTTP_CERTIFICATES, "sslUpdate", &[&ip, &port.to_string(), &key, &certificate, &ca])?;
+        }
+        act(store, CTI_CERTIFICATES, "sslUpdate", &[&ip, &key, &certificate, &ca])?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,105 @@
+//! The lab's stand-ins of APNs and FCM, which print what they get.
+
+use super::plan::Plan;
+use super::prepare::IOS_APP;
+use super::seed::Seed;
+use anyhow::{Context as _, Result};
+use openadp_appserver::{Clock as _, SystemClock, epoch_millis};
+use openadp_standins::{Environment, Received, TlsPair, UnknownTokens, Verdict, apns, fcm};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long their connections may take to end.
+const END: Duration = Duration::from_secs(2);
+
+/// Both stand-ins, running.
+pub(crate) struct StandIns {
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl StandIns {
+    /// Starts both.
+    pub(crate) async fn start(plan: &Plan, seed: &Seed) -> Result<Self> {
+        let folder = plan.certificates();
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+        };
+        let tls = TlsPair { certificates: read("server-p256.crt")?, key: read("server-p256.key")? };
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let environment = |port: u16| Environment {
+            bind: Plan::address(port),
+            tls: tls.clone(),
+            clock: Arc::new(|| epoch_millis(SystemClock.now())),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            sink: Some(Arc::new(|received: &Received| announce(received))),
+        };
+        apns::start(environment(plan.ports.apns), apns::Config {
+            apps: vec![IOS_APP.to_owned()],
+            keys: vec![apns::AuthKey {
+                key_id: seed.apns.key_id.clone(),
+                team_id: seed.apns.team_id.clone(),
+                public_key: seed.apns.public_key.clone(),
+            }],
+            tokens: Vec::new(),
+            unknown_tokens: UnknownTokens::Accept,
+        })
+        .await
+        .context("starting the stand-in of APNs")?;
+        fcm::start(environment(plan.ports.fcm), fcm::Config {
+            projects: vec![fcm::Project {
+                project_id: seed.fcm.project_id.clone(),
+                client_email: seed.fcm.client_email.clone(),
+                key_id: seed.fcm.key_id.clone(),
+                public_key: seed.fcm.public_key.clone(),
+            }],
+            tokens: Vec::new(),
+            unknown_tokens: UnknownTokens::Accept,
+        })
+        .await
+        .context("starting the stand-in of FCM")?;
+        Ok(Self { tasks, shutdown })
+    }
+
+    /// Ends both.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(END, self.tasks.wait()).await.is_err() {
+            tracing::warn!("connections of the push stand-ins did not end");
+        }
+    }
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    match &verdict.reason {
+        Some(reason) => format!("{} {reason}", verdict.status),
+        None => verdict.status.to_string(),
+    }
+}
+
+fn announce(received: &Received) {
+    let line = match received {
+        Received::Apns(push) => format!(
+            "APNs stand-in answered {}: {} push, topic {}, priority {}, expiration {}, payload {}",
+            verdict(&push.verdict),
+            push.push_type,
+            push.topic,
+            push.priority,
+            push.expiration,
+            push.payload
+        ),
+        Received::Fcm(push) => {
+            format!("FCM stand-in answered {}: project {}, message {}", verdict(&push.verdict), push.project, push.body)
+        }
+        Received::Grant(grant) => {
+            format!("FCM stand-in answered {}: access token for {}", verdict(&grant.verdict), grant.issuer)
+        }
+    };
+    // A reader that left does not stop the stand-in.
+    drop(super::print(&format!("{line}\n")));
+}
