@@ -1,5 +1,7 @@
 //! The applications on real sockets, read byte by byte: what clients count on is the exact form.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
+
 use base64::Engine;
 use openadp_appserver::{SystemClock, UserId};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, NewSubscriber, Options};
@@ -10,6 +12,7 @@ use openadp_tls::{InterfaceKind, InterfaceRef, Tls};
 use openadp_wake::Wake;
 use openadp_webcontainer::{Authenticator, Host, WebContainer};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,14 +188,14 @@ impl Connection {
         let mut text = format!("{line} HTTP/1.1\r\nHost: xsp.lab.example\r\n");
         if !user.is_empty() {
             let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{PASSWORD}"));
-            text.push_str(&format!("Authorization: Basic {pair}\r\n"));
+            write!(text, "Authorization: Basic {pair}\r\n").unwrap();
         }
         for header in headers {
             text.push_str(header);
             text.push_str("\r\n");
         }
         if let Some(body) = body {
-            text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+            write!(text, "Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         } else {
             text.push_str("\r\n");
         }

@@ -1,6 +1,7 @@
 //! The tasks of delivery: one reads the feed, one follows the store, one keeps time and does the machine's errands.
 
 use super::hub::{Hub, Work};
+use super::machine::Machine;
 use super::types::Output;
 use crate::convert;
 use futures_util::StreamExt;
@@ -69,9 +70,8 @@ async fn follow_feed(hub: &Hub, mut position: u64) {
         match hub.ports.feed.read(position, FEED_BATCH).await {
             Ok(events) if events.is_empty() => {
                 // A closed sender means that the process ends; the fallback keeps this from spinning.
-                match tokio::time::timeout(FALLBACK, changes.changed()).await {
-                    Ok(Err(_)) => tokio::time::sleep(FALLBACK).await,
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(_)) = tokio::time::timeout(FALLBACK, changes.changed()).await {
+                    tokio::time::sleep(FALLBACK).await;
                 }
             }
             Ok(events) => {
@@ -88,7 +88,7 @@ async fn follow_feed(hub: &Hub, mut position: u64) {
                     "events were discarded before they were read; states are sent again"
                 );
                 position = start_position(hub).await;
-                hub.step(|machine, now| machine.feed_lost(now));
+                hub.step(Machine::feed_lost);
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the event feed cannot be read");
@@ -175,10 +175,10 @@ async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
             Some(()) = errands.next(), if !errands.is_empty() => {}
             Some(()) = answers.next(), if !answers.is_empty() => {}
             () = tokio::time::sleep(due.unwrap_or(FALLBACK)), if due.is_some() => {
-                hub.step(|machine, now| machine.tick(now));
+                hub.step(Machine::tick);
             }
             _ = alive.tick() => {
-                let (channels, subscriptions, waiting) = hub.look(super::machine::Machine::sizes);
+                let (channels, subscriptions, waiting) = hub.look(Machine::sizes);
                 metrics::gauge!("xsi_channels").set(as_gauge(channels));
                 metrics::gauge!("xsi_subscriptions").set(as_gauge(subscriptions));
                 metrics::gauge!("xsi_events_unacknowledged").set(as_gauge(waiting));
@@ -201,7 +201,7 @@ fn as_gauge(count: usize) -> f64 {
 
 /// Ends the channels of this process: their connections close, their subscriptions wait for the next.
 async fn farewell(hub: &Hub) {
-    for channel in hub.look(super::machine::Machine::local_channels) {
+    for channel in hub.look(Machine::local_channels) {
         hub.step(|machine, now| machine.closed(now, &channel));
     }
     while let Some(work) = hub.take_work() {

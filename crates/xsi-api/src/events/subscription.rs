@@ -2,7 +2,7 @@
 
 use super::lifetime::{grant, remaining};
 use crate::api::{Call, MAX_ID, Outcome};
-use crate::delivery::{Package, Packages, Refused};
+use crate::delivery::{Package, Packages, Refused, SetKey};
 use crate::error::ApiError;
 use crate::{Method, Reply};
 use openadp_appserver::{AdminLevel, Owner, Principal, SubscriptionRecord, SubscriptionTarget};
@@ -20,11 +20,8 @@ fn may_watch(principal: &Principal, target: &SubscriptionTarget) -> bool {
             (AdminLevel::System, _) => true,
             (
                 AdminLevel::ServiceProvider { provider: own },
-                SubscriptionTarget::ServiceProvider { provider },
-            )
-            | (AdminLevel::ServiceProvider { provider: own }, SubscriptionTarget::Group { provider, .. }) => {
-                own == provider
-            }
+                SubscriptionTarget::ServiceProvider { provider } | SubscriptionTarget::Group { provider, .. },
+            ) => own == provider,
             (
                 AdminLevel::Group { provider: own, group: own_group },
                 SubscriptionTarget::Group { provider, group },
@@ -74,9 +71,13 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
 
     call.api.hub.ready().await;
     let owner = call.owner();
-    let channels = call.api.ports.subscriptions.channels().await?;
-    if !channels.iter().any(|record| record.owner == owner && record.channel_set_id == set) {
-        return Err(ApiError::ChannelSetNotFound);
+    let key = SetKey { owner: owner.clone(), name: set.as_str().into() };
+    // The store is asked only when the set is not known here yet: another process may just have opened the channel.
+    if call.api.hub.look(|machine| machine.channels_in(&key)) == 0 {
+        let channels = call.api.ports.subscriptions.channels().await?;
+        if !channels.iter().any(|record| record.owner == owner && record.channel_set_id == set) {
+            return Err(ApiError::ChannelSetNotFound);
+        }
     }
     let settings = call.api.hub.general();
     if matches!(owner, Owner::User(_))

@@ -1,8 +1,6 @@
 //! Xsi-Actions over the embedded application server.
 
-mod common;
-
-use common::{ALICE, BO, CAROL, Lab, administrator, client, subscriber};
+use crate::lab::{ALICE, BO, CAROL, Lab, administrator, client, subscriber};
 use openadp_xsi_api::Method::{Delete, Get, Post, Put};
 
 #[tokio::test]

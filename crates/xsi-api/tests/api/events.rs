@@ -1,8 +1,6 @@
 //! Xsi-Events over the embedded application server.
 
-mod common;
-
-use common::{
+use crate::lab::{
     ALICE, BO, CHANNEL, Lab, acknowledge, administrator, client, open, send, subscriber, subscription, text,
 };
 use openadp_xsi_api::Application::Events;

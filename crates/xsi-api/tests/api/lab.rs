@@ -1,7 +1,5 @@
 //! XSI over the embedded application server, without a socket.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
-
 use openadp_appserver::{AdminLevel, Ports, Principal, SystemClock, UserId};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, NewAdministrator, NewSubscriber, Options};
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
@@ -19,22 +17,23 @@ use tokio_util::task::TaskTracker;
 /// Nothing here takes longer unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Lab {
-    pub api: XsiApi,
-    pub ports: Ports,
-    pub server: EmbeddedApplicationServer,
-    pub store: Arc<Store>,
-    pub tasks: TaskTracker,
-    pub shutdown: CancellationToken,
+pub(crate) struct Lab {
+    pub(crate) api: XsiApi,
+    pub(crate) ports: Ports,
+    /// Kept for its workers.
+    _server: EmbeddedApplicationServer,
+    pub(crate) store: Arc<Store>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
     _dir: tempfile::TempDir,
 }
 
-pub const ALICE: &str = "alice@lab.example";
-pub const BO: &str = "bo@lab.example";
-pub const CAROL: &str = "carol@lab.example";
+pub(crate) const ALICE: &str = "alice@lab.example";
+pub(crate) const BO: &str = "bo@lab.example";
+pub(crate) const CAROL: &str = "carol@lab.example";
 
 impl Lab {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let registry = Registry::new([openadp_appserver_embedded::MODULE, openadp_xsi_api::MODULE])
             .expect("declared well");
@@ -96,11 +95,11 @@ impl Lab {
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         });
-        Self { api, ports, server, store, tasks, shutdown, _dir: dir }
+        Self { api, ports, _server: server, store, tasks, shutdown, _dir: dir }
     }
 
     /// Another process over the same application server.
-    pub fn second(&self) -> XsiApi {
+    pub(crate) fn second(&self) -> XsiApi {
         XsiApi::new(Deps {
             ports: self.ports.clone(),
             store: self.store.clone(),
@@ -109,7 +108,7 @@ impl Lab {
         })
     }
 
-    pub fn set(&self, context: &str, name: &str, value: &str) {
+    pub(crate) fn set(&self, context: &str, name: &str, value: &str) {
         let edit = Edit::Set {
             context: format!("ADP_CLI/Applications/{context}"),
             key: Vec::new(),
@@ -120,48 +119,54 @@ impl Lab {
         self.store.commit(&change, time::OffsetDateTime::UNIX_EPOCH).expect("accepted");
     }
 
-    pub async fn actions(&self, who: &Principal, method: Method, path: &str, document: &str) -> Answer {
+    pub(crate) async fn actions(
+        &self,
+        who: &Principal,
+        method: Method,
+        path: &str,
+        document: &str,
+    ) -> Answer {
         send(&self.api, Application::Actions, who, method, path, document).await
     }
-    pub async fn events(&self, who: &Principal, method: Method, path: &str, document: &str) -> Answer {
+    pub(crate) async fn events(&self, who: &Principal, method: Method, path: &str, document: &str) -> Answer {
         send(&self.api, Application::Events, who, method, path, document).await
     }
-    pub async fn open(&self, who: &Principal, document: &str) -> Channel {
+    pub(crate) async fn open(&self, who: &Principal, document: &str) -> Channel {
         open(&self.api, who, document).await
     }
 }
 
-pub fn subscriber(user: &str) -> Principal {
+pub(crate) fn subscriber(user: &str) -> Principal {
     let group = if user == CAROL { "south" } else { "north" };
     Principal::Subscriber { user_id: UserId::new(user), provider: "acme".to_owned(), group: group.to_owned() }
 }
 
-pub fn administrator() -> Principal {
+pub(crate) fn administrator() -> Principal {
     Principal::Administrator {
         user_id: UserId::new("north-admin@lab.example"),
         level: AdminLevel::Group { provider: "acme".to_owned(), group: "north".to_owned() },
     }
 }
 
-pub fn client() -> Principal {
+pub(crate) fn client() -> Principal {
     Principal::ClientApplication { client_id: "cti.lab.invalid".to_owned() }
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub xml: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) xml: String,
 }
 
 impl Answer {
     /// Text of the first element of a name.
-    pub fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         text(&self.xml, name)
     }
 }
 
-pub fn text<'a>(xml: &'a str, name: &str) -> &'a str {
+pub(crate) fn text<'a>(xml: &'a str, name: &str) -> &'a str {
     let mut rest = xml;
     while let Some((_, after)) = rest.split_once(name) {
         if let Some(end) = after.find(['<', '>'])
@@ -175,7 +180,7 @@ pub fn text<'a>(xml: &'a str, name: &str) -> &'a str {
     ""
 }
 
-pub async fn send(
+pub(crate) async fn send(
     api: &XsiApi,
     application: Application,
     principal: &Principal,
@@ -202,19 +207,19 @@ pub async fn send(
     }
 }
 
-pub struct Channel {
-    pub id: String,
+pub(crate) struct Channel {
+    pub(crate) id: String,
     channel: OpenChannel,
 }
 
-pub async fn open(api: &XsiApi, who: &Principal, document: &str) -> Channel {
+pub(crate) async fn open(api: &XsiApi, who: &Principal, document: &str) -> Channel {
     let document = read_xml(document.as_bytes(), &ReadLimits::default()).expect("well formed");
     let channel = api.open_channel(who, Some(&document), ChannelTransport::Stream).await.expect("opened");
     Channel { id: channel.id().to_owned(), channel }
 }
 
 impl Channel {
-    pub async fn next(&mut self) -> Option<Delivery> {
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
         loop {
             let delivery =
                 tokio::time::timeout(PATIENCE, self.channel.next()).await.expect("a document in time");
@@ -224,12 +229,12 @@ impl Channel {
         }
     }
     /// The next document as text.
-    pub async fn document(&mut self) -> String {
+    pub(crate) async fn document(&mut self) -> String {
         let delivery = self.next().await.expect("not the end");
         String::from_utf8(delivery.bytes.to_vec()).expect("UTF-8")
     }
     /// Type of the next event's data, and the whole document; acknowledged.
-    pub async fn event(&mut self, api: &XsiApi, who: &Principal) -> (String, String) {
+    pub(crate) async fn event(&mut self, api: &XsiApi, who: &Principal) -> (String, String) {
         let xml = self.document().await;
         acknowledge(api, who, &xml, 200).await;
         let kind = xml
@@ -240,7 +245,7 @@ impl Channel {
         (kind, xml)
     }
     /// The next events up to one of a type.
-    pub async fn until(&mut self, api: &XsiApi, who: &Principal, last: &str) -> Vec<String> {
+    pub(crate) async fn until(&mut self, api: &XsiApi, who: &Principal, last: &str) -> Vec<String> {
         let mut kinds = Vec::new();
         while kinds.last().is_none_or(|kind| kind != last) {
             kinds.push(self.event(api, who).await.0);
@@ -249,7 +254,7 @@ impl Channel {
     }
 }
 
-pub async fn acknowledge(api: &XsiApi, who: &Principal, xml: &str, status: u16) {
+pub(crate) async fn acknowledge(api: &XsiApi, who: &Principal, xml: &str, status: u16) {
     let event = text(xml, "eventID");
     let document =
         format!("<EventResponse><eventID>{event}</eventID><statusCode>{status}</statusCode></EventResponse>");
@@ -257,10 +262,10 @@ pub async fn acknowledge(api: &XsiApi, who: &Principal, xml: &str, status: u16) 
     assert_eq!(answer.status, 200);
 }
 
-pub const CHANNEL: &str =
+pub(crate) const CHANNEL: &str =
     "<Channel><channelSetId>set</channelSetId><applicationId>app</applicationId></Channel>";
 
-pub fn subscription(event: &str) -> String {
+pub(crate) fn subscription(event: &str) -> String {
     format!(
         "<Subscription><event>{event}</event><expires>3600</expires><channelSetId>set</channelSetId>\
          <applicationId>app</applicationId></Subscription>"

@@ -1,0 +1,5 @@
+//! Tests of the machine.
+
+mod bench;
+mod property;
+mod steps;

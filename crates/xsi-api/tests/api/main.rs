@@ -1,0 +1,7 @@
+//! XSI over the embedded application server, without a socket.
+
+#![expect(clippy::expect_used, reason = "a helper that cannot go on fails the test")]
+
+mod actions;
+mod events;
+mod lab;
