@@ -340,3 +340,7 @@ fn write(bytes: Bytes) -> Action {
 fn unexpected(kind: &'static str) {
     metrics::counter!("cti_unexpected_messages_total", "kind" => kind).increment(1);
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

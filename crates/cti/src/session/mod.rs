@@ -5,6 +5,8 @@ mod identity;
 mod machine;
 mod outbound;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use connection::serve;
 pub(crate) use identity::Peer;

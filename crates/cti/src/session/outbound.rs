@@ -97,16 +97,15 @@ mod tests {
 
     #[tokio::test]
     async fn both_bounds_hold() {
-        let (outbound, _queue) = queue(2, 10);
-        assert_eq!(
-            outbound.push(Bytes::from(vec![0; 20]), AfterReply::default()),
-            Ok(()),
-            "one message always fits"
-        );
+        let (outbound, kept) = queue(2, 10);
+        let big = Bytes::from(vec![0; 20]);
+        assert_eq!(outbound.push(big, AfterReply::default()), Ok(()), "one message always fits");
         assert_eq!(outbound.push(Bytes::from("x"), AfterReply::default()), Err(SlowReader), "bytes");
-        let (outbound, _queue) = super::queue(2, 10);
+        drop(kept);
+        let (outbound, kept) = queue(2, 10);
         assert_eq!(outbound.push(Bytes::new(), AfterReply::default()), Ok(()));
         assert_eq!(outbound.push(Bytes::new(), AfterReply::default()), Ok(()));
         assert_eq!(outbound.push(Bytes::new(), AfterReply::default()), Err(SlowReader), "messages");
+        drop(kept);
     }
 }
