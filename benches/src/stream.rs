@@ -135,7 +135,7 @@ impl Stream {
     }
 
     async fn fill(&mut self) -> Result<()> {
-        let mut chunk = [0_u8; 16 * 1024];
+        let mut chunk = vec![0_u8; 16 * 1024];
         let count = self.io.read(&mut chunk).await.context("reading")?;
         if count == 0 {
             bail!("the connection ended after: {}", String::from_utf8_lossy(&self.buffer));

@@ -85,7 +85,8 @@ impl EventChannel {
             acknowledge: true,
         };
         let first = channel.next_document()?;
-        channel.channel_id = first.text_of("channelId").with_context(|| format!("no channelId in {first:?}"))?.to_owned();
+        let channel_id = first.text_of("channelId").with_context(|| format!("no channelId in {first:?}"))?;
+        channel.channel_id.push_str(channel_id);
         Ok(channel)
     }
 

@@ -115,13 +115,13 @@ impl Curl {
         let mut config = String::new();
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         if let Some((user, password)) = &self.credentials {
-            config.push_str(&format!("user = \"{}:{}\"\n", quoted(user), quoted(password)));
+            config.extend(["user = \"", &quoted(user), ":", &quoted(password), "\"\n"]);
         }
         for header in &self.secret_headers {
-            config.push_str(&format!("header = \"{}\"\n", quoted(header)));
+            config.extend(["header = \"", &quoted(header), "\"\n"]);
         }
         if let Some(body) = &self.body {
-            config.push_str(&format!("data-raw = \"{}\"\n", quoted(body)));
+            config.extend(["data-raw = \"", &quoted(body), "\"\n"]);
         }
         (command, config)
     }

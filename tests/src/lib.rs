@@ -10,6 +10,7 @@ mod curl;
 mod lab;
 mod ports;
 mod process;
+mod raw;
 
 pub use channel::{Document, EventChannel};
 pub use cti::CtiClient;
@@ -17,6 +18,7 @@ pub use curl::{Curl, Response};
 pub use lab::{Account, Lab};
 pub use ports::PortBlock;
 pub use process::{Running, binary, python, repository};
+pub use raw::Raw;
 
 /// How long a wait may take before the test fails. Far above what anything needs, for loaded machines.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -56,7 +56,7 @@ impl Running {
     /// When it does not start.
     pub fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+        let mut child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         let (send, lines) = sync_channel(100_000);
         let log = Arc::new(Mutex::new(String::new()));
         let outputs: [Box<dyn Read + Send>; 2] = [

@@ -10,7 +10,7 @@ use openadp_appserver::{
     AdminLevel, Clock as _, DeviceLevel, DeviceToken, PushRegistration, SystemClock, UserId,
 };
 use openadp_appserver_embedded::{
-    EmbeddedApplicationServer, NewAdministrator, NewDevice, NewSubscriber, Options, Provisioning,
+    EmbeddedApplicationServer, NewAdministrator, NewDevice, NewSubscriber, Options, Provisioning, TagScope,
 };
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_tls::authority::{KeyType, LabAuthority};
@@ -55,6 +55,12 @@ pub(crate) fn prepare(data_dir: &Path, ports: Option<Ports>) -> Result<(Plan, Se
         let store = open_store(data_dir)?;
         commit(&store, "move to other ports", moved(&seed.ports, &ports))?;
         install_certificates(&store, &Plan { data_dir: data_dir.to_owned(), ports })?;
+        runtime()?.block_on(async {
+            let provisioned = Provisioned::open(data_dir, store).await?;
+            let put = provisioned.put_addresses(&ports).await;
+            provisioned.close().await;
+            put
+        })?;
         seed.ports = ports;
         seed.write(data_dir)?;
     }
@@ -193,8 +199,7 @@ fn plant(data_dir: &Path, ports: Ports) -> Result<Seed> {
     };
     plant_settings(&store, &plan, &apns, &apns_key.private, &fcm, &fcm_key.private)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting a runtime")?;
-    let (subscribers, administrators) = runtime.block_on(plant_people(data_dir, store))?;
+    let (subscribers, administrators) = runtime()?.block_on(plant_people(data_dir, store, &ports))?;
     let seed = Seed { ports, subscribers, administrators, apns, fcm };
     seed.write(data_dir)?;
     Ok(seed)
@@ -290,28 +295,68 @@ fn act(store: &Arc<Store>, context: &str, action: &str, arguments: &[&str]) -> R
     Ok(())
 }
 
-async fn plant_people(data_dir: &Path, settings: Arc<Store>) -> Result<(Vec<Subscriber>, Vec<Administrator>)> {
-    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let server = EmbeddedApplicationServer::open(Options {
-        data_dir: data_dir.to_owned(),
-        wake: Wake::in_process(),
-        clock: Arc::new(SystemClock),
-        settings,
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-        push_sender: None,
-    })
-    .await
-    .context("opening the application server")?;
-    let provisioning = server.provisioning();
+/// The application server of a data directory, for as long as the lab is being made or moved.
+struct Provisioned {
+    server: EmbeddedApplicationServer,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Provisioned {
+    async fn open(data_dir: &Path, settings: Arc<Store>) -> Result<Self> {
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let server = EmbeddedApplicationServer::open(Options {
+            data_dir: data_dir.to_owned(),
+            wake: Wake::in_process(),
+            clock: Arc::new(SystemClock),
+            settings,
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            push_sender: None,
+        })
+        .await
+        .context("opening the application server")?;
+        Ok(Self { server, tasks, shutdown })
+    }
+
+    /// Tags of device files that hold an address of the lab.
+    async fn put_addresses(&self, ports: &Ports) -> Result<()> {
+        let root = Plan::https(ports.https, "/");
+        self.server
+            .provisioning()
+            .put_tag(&TagScope::System, None, "XSI_ROOT_WXT", &root)
+            .await
+            .context("setting the tag of Xsi's address")
+    }
+
+    async fn close(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.server.close().await;
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting a runtime")
+}
+
+async fn plant_people(
+    data_dir: &Path,
+    settings: Arc<Store>,
+    ports: &Ports,
+) -> Result<(Vec<Subscriber>, Vec<Administrator>)> {
+    let provisioned = Provisioned::open(data_dir, settings).await?;
+    let provisioning = provisioned.server.provisioning();
     provisioning.put_provider(ENTERPRISE, true).await?;
     for group in &GROUPS {
         provisioning.put_group(ENTERPRISE, group.id).await?;
     }
+    provisioned.put_addresses(ports).await?;
     // Hashing a password is slow on purpose, so all cores do it.
     let mut hashing = tokio::task::JoinSet::new();
     for (index, person) in PEOPLE.iter().enumerate() {
-        let server = server.clone();
+        let server = provisioned.server.clone();
         hashing.spawn(async move { plant_person(&server, index, person).await.map(|planted| (index, planted)) });
     }
     let mut subscribers = BTreeMap::new();
@@ -320,10 +365,7 @@ async fn plant_people(data_dir: &Path, settings: Arc<Store>) -> Result<(Vec<Subs
         subscribers.insert(index, subscriber);
     }
     let administrators = plant_administrators(&provisioning).await?;
-    shutdown.cancel();
-    tasks.close();
-    tasks.wait().await;
-    server.close().await;
+    provisioned.close().await;
     Ok((subscribers.into_values().collect(), administrators))
 }
 

@@ -10,9 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 
 /// Random lower-case hexadecimal text.
 pub(crate) fn hex(bytes: usize) -> Result<String> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut random = vec![0_u8; bytes];
     fill(&mut random).context("no randomness")?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    Ok(random.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
 }
 
 /// A password that can be typed: twelve letters and digits without look-alikes, in three groups.
