@@ -37,6 +37,7 @@ pub struct Deps {
 pub struct XsiApi(Arc<Inner>);
 
 pub(crate) struct Inner {
+    tasks: TaskTracker,
     pub(crate) ports: Ports,
     pub(crate) hub: Arc<Hub>,
     pub(crate) actions: Live<ActionsGeneral>,
@@ -100,6 +101,7 @@ impl XsiApi {
             actions: deps.store.live(),
             paging: deps.store.live(),
             ports: deps.ports,
+            tasks: deps.tasks,
         }))
     }
 
@@ -113,7 +115,15 @@ impl XsiApi {
         document: Option<&Element>,
         transport: ChannelTransport,
     ) -> Result<OpenChannel, Box<Reply>> {
-        events::open(&self.0, principal, document, transport).await.map_err(|error| Box::new(refusal(&error)))
+        // In a task of its own: a caller that gives up in between leaves no record of a channel without connection, since
+        // the channel is then dropped whole.
+        let (api, principal, document) = (self.0.clone(), principal.clone(), document.cloned());
+        let opening = async move { events::open(&api, &principal, document.as_ref(), transport).await };
+        let opened = self.0.tasks.spawn(opening).await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "opening a channel ended early");
+            Err(ApiError::Internal { source: None })
+        });
+        opened.map_err(|error| Box::new(refusal(&error)))
     }
 
     /// Answers a request. Never fails: what is refused is a [`Reply`] with `ErrorInfo`.

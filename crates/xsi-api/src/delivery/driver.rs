@@ -178,8 +178,7 @@ async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
                 hub.step(Machine::tick);
             }
             _ = alive.tick() => {
-                let (channels, subscriptions, waiting) = hub.look(Machine::sizes);
-                metrics::gauge!("xsi_channels").set(as_gauge(channels));
+                let (_, subscriptions, waiting) = hub.look(Machine::sizes);
                 metrics::gauge!("xsi_subscriptions").set(as_gauge(subscriptions));
                 metrics::gauge!("xsi_events_unacknowledged").set(as_gauge(waiting));
                 let hub = hub.clone();
