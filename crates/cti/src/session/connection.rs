@@ -55,7 +55,7 @@ impl End {
 
 /// Something that runs beside reading.
 enum Finished {
-    Request(Done, Option<Bound>),
+    Request(Box<Done>, Option<Bound>),
     Acknowledged,
 }
 
@@ -183,13 +183,13 @@ impl Connection {
         for action in actions {
             match action {
                 Action::Write(bytes, after) => {
-                    self.outbound.push(bytes, after).map_err(|SlowReader| End::SlowReader)?
+                    self.outbound.push(bytes, after).map_err(|SlowReader| End::SlowReader)?;
                 }
                 Action::Run(job) => {
                     let run = run::run(self.shared.clone(), self.peer.clone(), *job);
                     self.running.push(Box::pin(async move {
                         let (done, bound) = run.await;
-                        Finished::Request(done, bound)
+                        Finished::Request(Box::new(done), bound)
                     }));
                 }
                 Action::Acknowledge(owner, document) => {
@@ -210,7 +210,7 @@ impl Connection {
             self.machine.acknowledged();
             return Ok(());
         };
-        let actions = self.machine.done(done);
+        let actions = self.machine.done(*done);
         self.act(actions)?;
         // After its answer is queued: events come behind it.
         if let Some(bound) = bound {

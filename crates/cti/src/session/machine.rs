@@ -179,15 +179,12 @@ impl Machine {
             Ok(Inbound::Request(request)) => self.request(*request),
             Ok(Inbound::EventResponse { request_id, document }) => {
                 let owner = self.outstanding.pop(&request_id).or_else(|| sole.cloned());
-                match (owner, document) {
-                    (Some(owner), Some(document)) => {
-                        self.pending += 1;
-                        vec![Action::Acknowledge(owner, Box::new(document))]
-                    }
-                    _ => {
-                        unexpected("event_response");
-                        Vec::new()
-                    }
+                if let (Some(owner), Some(document)) = (owner, document) {
+                    self.pending += 1;
+                    vec![Action::Acknowledge(owner, Box::new(document))]
+                } else {
+                    unexpected("event_response");
+                    Vec::new()
                 }
             }
             Ok(Inbound::Keepalive { request_id, period }) => {

@@ -59,20 +59,21 @@ impl Queue {
     /// there is nothing more to write.
     pub(crate) async fn write_to<W: AsyncWrite + Unpin>(mut self, mut writer: W) -> io::Result<()> {
         loop {
-            let item = match self.receiver.try_recv() {
-                Ok(item) => item,
-                Err(_) => {
-                    writer.flush().await?;
-                    match self.receiver.recv().await {
-                        Some(item) => item,
-                        None => return writer.shutdown().await,
-                    }
-                }
-            };
-            writer.write_all(&item.bytes).await?;
-            self.queued.fetch_sub(item.bytes.len(), Ordering::Relaxed);
-            drop(item.after);
+            if let Ok(item) = self.receiver.try_recv() {
+                self.write(item, &mut writer).await?;
+                continue;
+            }
+            writer.flush().await?;
+            let Some(item) = self.receiver.recv().await else { return writer.shutdown().await };
+            self.write(item, &mut writer).await?;
         }
+    }
+
+    async fn write<W: AsyncWrite + Unpin>(&self, item: Item, writer: &mut W) -> io::Result<()> {
+        writer.write_all(&item.bytes).await?;
+        self.queued.fetch_sub(item.bytes.len(), Ordering::Relaxed);
+        drop(item.after);
+        Ok(())
     }
 }
 

@@ -216,7 +216,7 @@ impl Client {
                 .or_else(|| event.type_name())
                 .unwrap_or_default()
                 .to_owned(),
-            event,
+            document: event,
         }
     }
 
@@ -306,7 +306,7 @@ struct Event {
     id: String,
     sequence: String,
     kind: String,
-    event: Element,
+    document: Element,
 }
 
 /// `ops@example.net:secret` and the like.
@@ -350,10 +350,10 @@ async fn the_whole_session_of_the_page() {
 
     let first = client.answer_event(200).await;
     assert_eq!((first.kind.as_str(), first.sequence.as_str()), ("CallSubscriptionEvent", "1"));
-    assert_eq!(first.event.child_text("userId"), Some(OPS));
-    assert_eq!(first.event.child_text("targetId"), Some(ALICE));
-    assert_eq!(first.event.child_text("channelId"), Some(channel_id.as_str()));
-    assert_eq!(first.event.child_text("externalApplicationId"), Some("example-presence"));
+    assert_eq!(first.document.child_text("userId"), Some(OPS));
+    assert_eq!(first.document.child_text("targetId"), Some(ALICE));
+    assert_eq!(first.document.child_text("channelId"), Some(channel_id.as_str()));
+    assert_eq!(first.document.child_text("externalApplicationId"), Some("example-presence"));
 
     // A call of Alice, dialled over CTI by its template.
     let dial = Call {
@@ -367,21 +367,15 @@ async fn the_whole_session_of_the_page() {
     let (mut kinds, mut started) = (Vec::new(), None);
     while started.is_none() || !kinds.iter().any(|kind| kind == "CallOriginatedEvent") {
         let message = client.message().await.expect("a message");
-        match message.name.as_ref() {
-            "response" => {
-                assert_eq!(
-                    (message.child_text("requestId"), message.child_text("statusCode")),
-                    (Some(id.as_str()), Some("201"))
-                );
-                started =
-                    message.child("payload").and_then(|payload| payload.child("CallStartInfo")).cloned();
-            }
-            _ => {
-                client.messages.push_front(message);
-                let event = client.answer_event(200).await;
-                assert_eq!(event.sequence, (kinds.len() + 2).to_string(), "no gap");
-                kinds.push(event.kind);
-            }
+        if message.name == "response" {
+            assert_eq!(message.child_text("requestId"), Some(id.as_str()));
+            assert_eq!(message.child_text("statusCode"), Some("201"));
+            started = message.child("payload").and_then(|payload| payload.child("CallStartInfo")).cloned();
+        } else {
+            client.messages.push_front(message);
+            let event = client.answer_event(200).await;
+            assert_eq!(event.sequence, (kinds.len() + 2).to_string(), "no gap");
+            kinds.push(event.kind);
         }
     }
     let call_id = started.and_then(|info| info.child_text("callId").map(str::to_owned)).expect("a call");
@@ -417,14 +411,13 @@ async fn the_whole_session_of_the_page() {
     let mut terminated = false;
     loop {
         let message = client.message().await.expect("a message");
-        match message.name.as_ref() {
-            "response" => assert_eq!(message.child_text("statusCode"), Some("200"), "{message:?}"),
-            _ => {
-                client.messages.push_front(message);
-                let event = client.event().await;
-                terminated |= event.kind == "ChannelTerminatedEvent";
-                assert!(!terminated || event.event.child_text("reason") == Some("ExplicitDelete"));
-            }
+        if message.name == "response" {
+            assert_eq!(message.child_text("statusCode"), Some("200"), "{message:?}");
+        } else {
+            client.messages.push_front(message);
+            let event = client.event().await;
+            terminated |= event.kind == "ChannelTerminatedEvent";
+            assert!(!terminated || event.document.child_text("reason") == Some("ExplicitDelete"));
         }
         if terminated {
             break;
@@ -448,7 +441,7 @@ async fn the_channel_dies_with_the_connection_and_the_subscription_stays() {
         message.child("payload").and_then(|payload| payload.child("Subscription")).expect("it");
     let subscription_id = subscription.child_text("subscriptionId").expect("an id").to_owned();
     let event = client.answer_event(200).await;
-    assert_eq!(event.event.child_text("clientId"), Some(CLIENT));
+    assert_eq!(event.document.child_text("clientId"), Some(CLIENT));
     // The client stops in the middle of a message.
     client.send("<xsp:request xmlns:xsp=\"u\"><requestId>").await;
     let Client { stream, serving, .. } = client;
@@ -465,7 +458,7 @@ async fn the_channel_dies_with_the_connection_and_the_subscription_stays() {
             break event;
         }
     };
-    assert_eq!(event.event.child_text("subscriptionId"), Some(subscription_id.as_str()));
+    assert_eq!(event.document.child_text("subscriptionId"), Some(subscription_id.as_str()));
     drop(again);
     lab.end().await;
 }
@@ -586,7 +579,10 @@ async fn garbage_is_told_and_closes() {
         let mut client = lab.connect_as(Peer::default(), 4 * 1024 * 1024);
         client.send(garbage).await;
         let event = client.event().await;
-        assert_eq!((event.kind.as_str(), event.event.child_text("errorCode")), ("ErrorEvent", Some("400")));
+        assert_eq!(
+            (event.kind.as_str(), event.document.child_text("errorCode")),
+            ("ErrorEvent", Some("400"))
+        );
         assert_eq!(client.closed().await, End::Closed(CloseReason::Malformed));
     }
     lab.end().await;

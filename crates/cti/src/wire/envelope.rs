@@ -117,7 +117,7 @@ pub enum EnvelopeError {
 pub fn parse(document: &[u8], limits: &ReadLimits) -> Result<Inbound, ReadError> {
     let root = read_xml(document, limits)?;
     Ok(match root.name.as_ref() {
-        "request" => Inbound::Request(Box::new(request(root))),
+        "request" => Inbound::Request(Box::new(request(&root))),
         "eventResponse" => Inbound::EventResponse {
             request_id: token(&root, "requestId").unwrap_or_default(),
             document: root.child("payload").and_then(|payload| payload.children().first()).cloned(),
@@ -137,16 +137,16 @@ fn token(root: &Element, name: &str) -> Result<String, EnvelopeError> {
     if text.len() > MAX_TOKEN { Err(EnvelopeError::TokenTooLong) } else { Ok(text.to_owned()) }
 }
 
-fn request(root: Element) -> Request {
-    let request_id = token(&root, "requestId");
-    let session_id = token(&root, "sessionId");
-    let presented = presented(&root);
+fn request(root: &Element) -> Request {
+    let request_id = token(root, "requestId");
+    let session_id = token(root, "sessionId");
+    let presented = presented(root);
     let fault = [&request_id, &session_id].into_iter().find_map(|token| token.as_ref().err().copied());
     Request {
         request_id: request_id.unwrap_or_default(),
         session_id: session_id.unwrap_or_default(),
         presented,
-        call: fault.map_or_else(|| call(&root), Err),
+        call: fault.map_or_else(|| call(root), Err),
     }
 }
 

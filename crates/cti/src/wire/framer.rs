@@ -124,6 +124,7 @@ impl Framer {
     }
 
     /// Takes one byte of a document; whether it is the last.
+    #[expect(clippy::match_same_arms, reason = "the arms are grouped by state")]
     fn step(&mut self, byte: u8) -> Result<bool, FrameError> {
         self.state =
             match (self.state, byte) {
@@ -176,7 +177,7 @@ impl Framer {
                 }
                 (State::EndTag, _) => State::EndTag,
 
-                (State::Comment(2), b'>') | (State::Instruction(true), b'>') => self.outside_markup(),
+                (State::Comment(2) | State::Instruction(true), b'>') => self.outside_markup(),
                 (State::Comment(dashes), b'-') => State::Comment((dashes + 1).min(2)),
                 (State::Comment(_), _) => State::Comment(0),
                 (State::Cdata(2), b'>') => State::Text,
