@@ -285,6 +285,8 @@ impl Node {
         self.health.ready.store(false, Ordering::Release);
         tracing::info!("draining");
         let limit = self.drain_limit();
+        let aborted = |listeners: &[Arc<Listeners>]| listeners.iter().map(|one| one.aborted()).sum::<u64>();
+        let aborted_before = aborted(&self.listeners);
         self.edge.shutdown.cancel();
         self.edge.tasks.close();
         let drained = tokio::select! {
@@ -292,8 +294,13 @@ impl Node {
             () = tokio::time::sleep(limit) => false,
             () = hard.cancelled() => false,
         };
-        if !drained {
-            tracing::warn!(open = self.edge.tasks.len(), "not everything finished within the drain limit");
+        let aborted = aborted(&self.listeners) - aborted_before;
+        if !drained || aborted > 0 {
+            tracing::warn!(
+                aborted,
+                open = self.edge.tasks.len(),
+                "not everything finished within the drain limit"
+            );
         }
         self.inner.shutdown.cancel();
         self.inner.tasks.close();
@@ -312,7 +319,7 @@ impl Node {
             }
         }
         drop(self.admin);
-        if drained && ended { Exit::Clean } else { Exit::DrainTimedOut }
+        if drained && ended && aborted == 0 { Exit::Clean } else { Exit::DrainTimedOut }
     }
 
     /// The listeners abort what is open after their own limits, so this is only for what hangs beyond that.

@@ -77,6 +77,7 @@ impl NodeOptions {
             openadp_keystore::MODULE,
             openadp_listener::MODULE,
             openadp_tls::MODULE,
+            openadp_token::MODULE,
             openadp_webcontainer::MODULE,
         ]
         .into_iter()

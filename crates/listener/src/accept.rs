@@ -29,6 +29,8 @@ static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 /// What all interfaces of a kind share.
 pub(crate) struct Shared {
+    /// Connections that did not finish within the drain limit.
+    pub(crate) aborted: AtomicU64,
     pub(crate) counter: Arc<Counter>,
     pub(crate) handler: Arc<dyn ConnectionHandler>,
     pub(crate) kind: InterfaceKind,
@@ -199,6 +201,7 @@ impl Interface {
             () = serving => {}
             () = self.drained_too_long() => {
                 let kind = self.shared.label();
+                self.shared.aborted.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("listener_connections_aborted_total", "kind" => kind).increment(1);
                 tracing::info!(kind, %peer, "connection aborted: not finished within the drain limit");
             }

@@ -9,6 +9,7 @@ use openadp_settings::{Snapshot, Store};
 use openadp_tls::{InterfaceKind, InterfaceRef, Tls};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -80,6 +81,7 @@ impl Listeners {
         changes.mark_unchanged();
         let snapshot = store.current();
         let shared = Arc::new(Shared {
+            aborted: AtomicU64::new(0),
             counter: Arc::new(Counter::default()),
             handler,
             kind,
@@ -118,6 +120,11 @@ impl Listeners {
                 listening: running.interface.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             })
             .collect()
+    }
+
+    /// Connections so far that had to be aborted, because they did not finish within the drain limit.
+    pub fn aborted(&self) -> u64 {
+        self.shared.aborted.load(Ordering::Relaxed)
     }
 
     /// Waits until the interfaces of a revision (or a later one) were bound, or failed to be.

@@ -368,6 +368,7 @@ async fn a_drain_lets_the_polite_finish_and_ends_the_stuck() {
     assert_eq!(rest(&mut polite).await, b"bye");
     assert!(TcpStream::connect(at).await.is_err());
     assert_eq!(rest(&mut stuck).await, b"");
+    assert_eq!(bed.listeners.aborted(), 1);
     bed.end().await;
 }
 

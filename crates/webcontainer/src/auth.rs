@@ -1,5 +1,6 @@
 //! The one place where credentials become a principal. authservice.md 8 and 13, xsi.md 2.
 
+use crate::bearer::Tokens;
 use crate::settings::GeneralSettings;
 use base64::Engine;
 use base64::alphabet;
@@ -69,7 +70,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     credentials: Option<Arc<dyn Credentials>>,
     general: Live<GeneralSettings>,
-    keystore: Arc<KeyStore>,
+    tokens: Tokens,
 }
 
 /// An account as it was a moment ago.
@@ -100,7 +101,7 @@ impl Authenticator {
             clock,
             credentials,
             general: store.live(),
-            keystore,
+            tokens: Tokens::new(store, keystore),
         }))
     }
 
@@ -142,9 +143,13 @@ impl Authenticator {
     /// See [`AuthError`]; never `Missing`.
     pub async fn authenticate_token(&self, token: &str) -> Result<Principal, AuthError> {
         let now = self.0.clock.now().unix_timestamp();
-        let valid = crate::bearer::validate(&self.0.keystore, token, now)?;
-        let known = self.known(&valid.user).await?;
-        if known.revoked_before_ms.is_some_and(|before| valid.issued_at_ms < before) {
+        let valid = self.0.tokens.validate(token, now).await.map_err(|error| {
+            metrics::counter!("tokens_refused_total", "reason" => error.label()).increment(1);
+            AuthError::Refused
+        })?;
+        let known = self.known(&UserId::new(valid.user())).await?;
+        if known.revoked_before_ms.is_some_and(|before| valid.issued_at_millis() < before) {
+            metrics::counter!("tokens_refused_total", "reason" => "revoked").increment(1);
             return Err(AuthError::Refused);
         }
         Ok(Principal::of(known.account))

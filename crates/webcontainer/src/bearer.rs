@@ -1,17 +1,53 @@
-//! Long-lived tokens as the container reads them: one validation for all applications. authservice.md 7 and 8.
+//! Long-lived tokens over the local key ring. authservice.md 8.
 
-use crate::AuthError;
-use openadp_appserver::UserId;
 use openadp_keystore::KeyStore;
+use openadp_settings::{Live, Store};
+use openadp_token::{Expected, TokenError, TokenManagement, ValidToken, validate};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// What a valid token says.
-pub(crate) struct Valid {
-    /// Whose token it is.
-    pub(crate) user: UserId,
-    /// When it was issued, milliseconds since 1970.
-    pub(crate) issued_at_ms: i64,
+/// A token may come before the news of its key: the ring is read again then, but not for everybody who makes up a key.
+const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+/// The one validation of tokens for all applications of the container.
+pub(crate) struct Tokens {
+    keystore: Arc<KeyStore>,
+    management: Live<TokenManagement>,
+    refreshed: Mutex<Option<Instant>>,
 }
 
-pub(crate) fn validate(_ring: &KeyStore, _token: &str, _now: i64) -> Result<Valid, AuthError> {
-    Err(AuthError::Refused)
+impl Tokens {
+    pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>) -> Self {
+        Self { keystore, management: store.live(), refreshed: Mutex::new(None) }
+    }
+
+    /// Checks a token but for its user.
+    pub(crate) async fn validate(&self, token: &str, now_unix: i64) -> Result<ValidToken, TokenError> {
+        match self.check(token, now_unix) {
+            Err(TokenError::UnknownKey) if self.may_refresh() => {
+                let keystore = self.keystore.clone();
+                let read = tokio::task::spawn_blocking(move || keystore.refresh()).await;
+                if !matches!(read, Ok(Ok(_))) {
+                    tracing::warn!("the key ring could not be read again");
+                }
+                self.check(token, now_unix)
+            }
+            other => other,
+        }
+    }
+
+    fn check(&self, token: &str, now_unix: i64) -> Result<ValidToken, TokenError> {
+        let management = self.management.load();
+        validate(&self.keystore, token, now_unix, &Expected { issuer: &management.token_issuer })
+    }
+
+    fn may_refresh(&self) -> bool {
+        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = refreshed.is_none_or(|last| last.elapsed() >= REFRESH_AT_MOST_EVERY);
+        if due {
+            *refreshed = Some(Instant::now());
+        }
+        due
+    }
 }

@@ -461,3 +461,45 @@ async fn curl_speaks_both_versions() {
     }
     bed.end().await;
 }
+
+/// Collects log lines.
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn planted_secrets_never_reach_the_log() {
+    use tracing_subscriber::prelude::*;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    // Everything that our crates say at any level; the runtime of this test has one thread.
+    let ours = tracing_subscriber::filter::filter_fn(|metadata| {
+        ["openadp", "access"].iter().any(|ours| metadata.target().starts_with(ours))
+    });
+    let layer = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone()).with_filter(ours);
+    let _guard = tracing_subscriber::registry().with(layer).set_default();
+
+    let bed = Bed::new(&[("answerTimeoutInMilliseconds", "100")]).await;
+    for path in ["/app/facts", "/app/panic", "/app/never", "/nowhere", "/app/elsewhere", "/app/length"] {
+        let mut http = bed.connect().await;
+        http.send(&format!(
+            "GET {path}?key=planted-query HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer planted-token\r\n\
+             Cookie: JSESSIONID=planted-cookie\r\nX-Request-Id: planted \"id\"\r\nContent-Length: 12\r\n\r\nplanted-body"
+        ))
+        .await;
+        http.head().await;
+    }
+    bed.end().await;
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("\"path\":\"/app/facts\"") && log.contains("application panicked"), "{log}");
+    assert!(!log.contains("planted"), "{log}");
+}
