@@ -1,3 +1,10 @@
 //! The `authservice` process.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    openadp_daemon::run(openadp_daemon::Program {
+        name: "authservice",
+        about: "AuthenticationService: long-lived tokens and their validation",
+        applications: &[openadp_authservice::APPLICATION],
+        servers: &[],
+    })
+}

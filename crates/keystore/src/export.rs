@@ -169,15 +169,14 @@ pub(crate) fn read(
         .ok_or_else(|| refuse("the file's key derivation is too weak or too costly"))?;
     let aad = aad(header)?;
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse("the file is altered"));
-    let data_key = match machine_key.open(&aad, &decode(&document.machine)?) {
-        Ok(key) => key,
-        Err(_) => {
-            let passphrase = passphrase
-                .ok_or_else(|| refuse("a passphrase is needed, since another installation made the file"))?;
-            let salt = decode(&header.salt)?;
-            open(&stretch(passphrase, &salt, iterations), &aad, &decode(&document.passphrase)?)
-                .ok_or_else(|| refuse("the passphrase is wrong, or the file is altered"))?
-        }
+    let data_key = if let Ok(key) = machine_key.open(&aad, &decode(&document.machine)?) {
+        key
+    } else {
+        let passphrase = passphrase
+            .ok_or_else(|| refuse("a passphrase is needed, since another installation made the file"))?;
+        let salt = decode(&header.salt)?;
+        open(&stretch(passphrase, &salt, iterations), &aad, &decode(&document.passphrase)?)
+            .ok_or_else(|| refuse("the passphrase is wrong, or the file is altered"))?
     };
     let data_key: &[u8; KEY_LEN] =
         data_key.as_slice().try_into().map_err(|_| refuse("the file is altered"))?;

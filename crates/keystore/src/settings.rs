@@ -2,7 +2,6 @@
 //!
 //! They run in a host or in the CLI itself; either way every process of the data directory follows within half a second.
 
-use crate::export::MAX_PASSPHRASE;
 use crate::{ImportMode, KeyInfo, KeyStore, KeyStoreError, KeyType, file};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Context, Kind, Module, Parameter, Problem, Problems, Settings, Tree,
@@ -16,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 const EXPORT_NAME: &str = "authService.keys";
 /// The folder that guides name; it means the folder `tmp` of the data directory.
 const GUIDE_FOLDER: &str = "/var/broadworks/tmp/";
-const PASSPHRASE: Kind = Kind::secret(MAX_PASSPHRASE as u32);
+const PASSPHRASE: Kind = Kind::secret(256);
 
 const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(&KeyType::WORDS))
     .default("RSA-2048")

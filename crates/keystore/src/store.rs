@@ -396,13 +396,12 @@ impl KeyStore {
         let damaged = |reason: &str| KeyStoreError::damaged(&self.paths.ring, reason);
         let mut verify = HashMap::with_capacity(ring.keys.len());
         for record in ring.keys.iter().filter(|key| key.state != KeyState::Retired) {
-            let key = match old.verify.get(&record.kid).filter(|key| key.until() == record.until) {
-                Some(key) => key.clone(),
-                None => {
-                    let spki =
-                        URL_SAFE_NO_PAD.decode(&record.spki).map_err(|_| damaged("a key is malformed"))?;
-                    Arc::new(VerifyKey::new(record.alg, &spki, record.until)?)
-                }
+            let parsed = old.verify.get(&record.kid).filter(|key| key.until() == record.until);
+            let key = if let Some(key) = parsed {
+                key.clone()
+            } else {
+                let spki = URL_SAFE_NO_PAD.decode(&record.spki).map_err(|_| damaged("a key is malformed"))?;
+                Arc::new(VerifyKey::new(record.alg, &spki, record.until)?)
             };
             if key.kid() != record.kid {
                 return Err(damaged("a key has the wrong id"));

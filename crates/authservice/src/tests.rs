@@ -1,0 +1,462 @@
+//! The application over fake accounts: what goes in over HTTP, and what comes out, to the byte.
+
+use crate::MODULES;
+use ::http::{Request, StatusCode};
+use async_trait::async_trait;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use axum::Router;
+use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http_body_util::BodyExt as _;
+use openadp_appserver::{
+    Account, AccountKind, AdminLevel, Clock, Credentials, PortError, PortResult, UserId,
+};
+use openadp_keystore::{KeyStore, KeyType};
+use openadp_settings::{Author, Change, Edit, MachineKey, Registry, Store};
+use openadp_tls::{InterfaceKind, InterfaceRef};
+use openadp_token::{Claims, Expected, issue, validate};
+use openadp_webcontainer::{Authenticator, ConnectionInfo, RequestId};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use time::OffsetDateTime;
+use tower::ServiceExt as _;
+
+const NOW: i64 = 1_795_255_200;
+const FAR: &str = "192.0.2.7:40000";
+const NEAR: &str = "127.0.0.1:40000";
+
+/// Accounts: anybody whose password is `right`, by name; counts how often passwords are checked.
+#[derive(Default)]
+struct Fake {
+    checked: AtomicUsize,
+    down: AtomicBool,
+    revoked_before: AtomicI64,
+}
+
+impl Fake {
+    fn account_of(user: &UserId) -> Account {
+        let days = match user.as_str() {
+            "expired@bw.example" => Some(-3),
+            "soon@bw.example" => Some(4),
+            _ => None,
+        };
+        let kind = if user.as_str().starts_with("admin") {
+            AccountKind::Administrator(AdminLevel::System)
+        } else {
+            AccountKind::Subscriber { provider: "acme".to_owned(), group: "north".to_owned() }
+        };
+        Account { user_id: user.clone(), kind, password_expires_days: days }
+    }
+    fn up(&self) -> PortResult<()> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(PortError::Unavailable("no connection".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Credentials for Fake {
+    async fn verify_password(&self, user: &UserId, password: &str) -> PortResult<Account> {
+        self.checked.fetch_add(1, Ordering::SeqCst);
+        self.up()?;
+        if password == "right" { Ok(Self::account_of(user)) } else { Err(PortError::CredentialsRefused) }
+    }
+    async fn account(&self, user: &UserId) -> PortResult<Account> {
+        self.up().map(|()| Self::account_of(user))
+    }
+    async fn tokens_revoked_before(&self, _: &UserId) -> PortResult<Option<i64>> {
+        self.up().map(|()| Some(self.revoked_before.load(Ordering::SeqCst)))
+    }
+    async fn revoke_tokens(&self, _: Option<&UserId>) -> PortResult<()> {
+        self.revoked_before.store(i64::MAX, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+struct Still(AtomicI64);
+
+impl Clock for Still {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+struct Bed {
+    clock: Arc<Still>,
+    fake: Arc<Fake>,
+    keystore: Arc<KeyStore>,
+    router: Router,
+    store: Arc<Store>,
+    _dir: tempfile::TempDir,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+struct Got {
+    status: StatusCode,
+    headers: ::http::HeaderMap,
+    body: String,
+}
+
+impl Got {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+    /// Status and code of a refusal, whose body must have its three members.
+    fn refusal(&self) -> (u16, String) {
+        let body = self.json();
+        assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
+        assert_eq!(body["tracking_id"], "t-1");
+        assert!(!body["error_description"].as_str().unwrap().is_empty());
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        (self.status.as_u16(), body["error"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut modules = MODULES.to_vec();
+        modules.push(openadp_webcontainer::MODULE);
+        let store = Store::in_memory(Registry::new(modules).unwrap());
+        let clock = Arc::new(Still(AtomicI64::new(NOW)));
+        let ring_clock = clock.clone();
+        let keystore = KeyStore::open_with_clock(
+            dir.path(),
+            MachineKey::ephemeral().unwrap(),
+            Arc::new(move || ring_clock.now()),
+        )
+        .unwrap();
+        // P-256 keys are made in no time.
+        keystore.rotate(KeyType::P256).unwrap();
+        let fake = Arc::new(Fake::default());
+        let authenticator = Authenticator::new(&store, keystore.clone(), Some(fake.clone()), clock.clone());
+        let edge = crate::compose(authenticator, clock.clone(), fake.clone(), keystore.clone(), &store);
+        Self { clock, fake, keystore, router: crate::http::router(edge), store, _dir: dir }
+    }
+
+    fn set(&self, context: &str, name: &str, value: &str) {
+        let edit = Edit::Set {
+            context: format!("ADP_CLI/Applications/AuthenticationService/{context}"),
+            key: Vec::new(),
+            values: BTreeMap::from([(name.to_owned(), Some(value.to_owned()))]),
+        };
+        let author = Author("test".to_owned());
+        let change = Change { author, comment: None, edits: vec![edit], force: false };
+        self.store.commit(&change, OffsetDateTime::UNIX_EPOCH).unwrap();
+    }
+
+    async fn send(&self, peer: &str, request: ::http::request::Builder, body: &str) -> Got {
+        let local = "127.0.0.1:8443".parse().unwrap();
+        let info = ConnectionInfo {
+            connection_id: 1,
+            interface: InterfaceRef {
+                kind: InterfaceKind::Http,
+                address: "127.0.0.1".parse().unwrap(),
+                port: 8443,
+            },
+            local,
+            peer: peer.parse().unwrap(),
+            tls: None,
+        };
+        let request = request
+            .extension(Arc::new(info))
+            .extension(RequestId("t-1".to_owned()))
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Got { status: head.status, headers: head.headers, body }
+    }
+
+    async fn token(&self, user: &str, password: &str, peer: &str) -> Got {
+        self.send(peer, basic(user, password).uri(format!("/token?key={}", CLIENT.key())), "").await
+    }
+}
+
+fn basic(user: &str, password: &str) -> ::http::request::Builder {
+    let credentials = STANDARD.encode(format!("{user}:{password}"));
+    Request::get("/").header("authorization", format!("Basic {credentials}"))
+}
+
+struct Client {
+    private: OaepPrivateDecryptingKey,
+    spki: Vec<u8>,
+}
+
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let private = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let spki: PublicKeyX509Der<'static> = private.public_key().as_der().unwrap();
+    Client { spki: spki.as_ref().to_vec(), private: OaepPrivateDecryptingKey::new(private).unwrap() }
+});
+
+impl Client {
+    fn key(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.spki)
+    }
+    fn unwrap(&self, jwe: &str) -> String {
+        let parts: Vec<Vec<u8>> = jwe.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
+        let mut plain = vec![0; self.private.min_output_size()];
+        let key = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &parts[1], &mut plain, None).unwrap();
+        let aead = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+        let nonce = Nonce::try_assume_unique_for_key(&parts[2]).unwrap();
+        let mut sealed = [parts[3].clone(), parts[4].clone()].concat();
+        let header = jwe.split('.').next().unwrap();
+        let plain = aead.open_in_place(nonce, Aad::from(header.as_bytes()), &mut sealed).unwrap();
+        String::from_utf8(plain.to_vec()).unwrap()
+    }
+}
+
+impl Bed {
+    fn claims(&self, token: &str) -> Claims {
+        let valid = validate(&self.keystore, token, NOW, &Expected { issuer: "BroadWorks" }).unwrap();
+        valid.claims().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_user_gets_a_token_that_only_the_client_can_read() {
+    let bed = Bed::new();
+    let got = bed.token("Alice@bw.example", "right", FAR).await;
+    assert_eq!(got.status, StatusCode::OK, "{got:?}");
+    for (name, value) in [
+        ("content-type", "application/jose"),
+        ("cache-control", "no-store"),
+        ("pragma", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        assert_eq!(got.header(name), Some(value));
+    }
+    let claims = bed.claims(&CLIENT.unwrap(&got.body));
+    assert_eq!((claims.sub.as_str(), claims.lt.as_str()), ("alice@bw.example", "User"));
+    assert_eq!((claims.iat, claims.exp, claims.amr), (NOW, NOW + 720 * 3600, vec!["pwd".to_owned()]));
+    assert!(!got.body.contains("alice"));
+}
+
+#[tokio::test]
+async fn the_json_form_tells_more() {
+    let bed = Bed::new();
+    let url = format!("/token?key={}", CLIENT.key());
+    let got = bed
+        .send(FAR, basic("soon@bw.example", "right").uri(&url).header("accept", "application/json"), "")
+        .await;
+    assert_eq!(got.header("content-type"), Some("application/json"));
+    let mut body = got.json();
+    let bearer = body["token"]["bearer"].take();
+    assert_eq!(bed.claims(&CLIENT.unwrap(bearer.as_str().unwrap())).sub, "soon@bw.example");
+    assert_eq!(
+        body,
+        json!({"token": {"bearer": null}, "token_type": "Bearer", "expires_in": 2_592_000, "user_id": "soon@bw.example", "password_expires_in_days": 4})
+    );
+    // By POST, which keeps the key out of logs; an expired password shows in the token.
+    let post = |body: Value| {
+        let request = basic("expired@bw.example", "right").method("POST").uri("/token");
+        (request.header("content-type", "application/json; charset=utf-8"), body.to_string())
+    };
+    let (request, body) = post(json!({"key": CLIENT.key()}));
+    let got = bed.send(FAR, request, &body).await;
+    assert_eq!(bed.claims(&CLIENT.unwrap(&got.body)).amr, ["pwd", "pwd-expired"]);
+    let (request, body) = post(json!({"key": 1}));
+    assert_eq!(bed.send(FAR, request, &body).await.refusal(), (400, "invalid_request".to_owned()));
+    let (request, body) = post(json!({"key": "x".repeat(20_000)}));
+    let long = bed.send(FAR, request, &body).await;
+    assert_eq!(long.refusal(), (400, "invalid_request".to_owned()));
+    assert!(long.json()["error_description"].as_str().unwrap().contains("longer"));
+    let admin = bed.token("admin", "right", FAR).await;
+    assert_eq!(bed.claims(&CLIENT.unwrap(&admin.body)).lt, "Administrator");
+}
+
+#[tokio::test]
+async fn settings_apply_at_once() {
+    let bed = Bed::new();
+    bed.set("TokenManagement", "tokenDurationInHours", "1");
+    bed.set("TokenManagement", "tokenIssuer", "Elsewhere");
+    let token = CLIENT.unwrap(&bed.token("alice@bw.example", "right", FAR).await.body);
+    let valid = validate(&bed.keystore, &token, NOW, &Expected { issuer: "Elsewhere" }).unwrap();
+    assert_eq!(valid.claims().lifetime(), 3600);
+    let bare = || basic("alice@bw.example", "right").uri("/token");
+    assert_eq!(bed.send(NEAR, bare(), "").await.refusal().0, 400);
+    bed.set("TokenManagement", "allowUnwrappedToken", "true");
+    let got = bed.send(NEAR, bare(), "").await;
+    assert_eq!((got.status, got.header("content-type")), (StatusCode::OK, Some("application/jwt")));
+    assert!(validate(&bed.keystore, &got.body, NOW, &Expected { issuer: "Elsewhere" }).is_ok());
+    assert_eq!(bed.send(FAR, bare(), "").await.refusal().0, 400, "neither TLS nor this machine");
+    let forwarded = bare().header("x-forwarded-for", "192.0.2.9");
+    assert_eq!(bed.send(NEAR, forwarded, "").await.refusal().0, 400);
+}
+
+#[tokio::test]
+async fn refusals_have_their_codes() {
+    let bed = Bed::new();
+    let url = format!("/token?key={}", CLIENT.key());
+    let missing = bed.send(FAR, Request::get(&url), "").await;
+    assert_eq!(missing.refusal(), (401, "invalid_client".to_owned()));
+    assert_eq!(missing.header("www-authenticate"), Some("Basic realm=\"AuthService\""));
+    let quiet = bed.send(FAR, Request::get(&url).header("x-broadworks-no-authchallenge", "True"), "").await;
+    assert_eq!(quiet.refusal().0, 401);
+    assert_eq!(quiet.header("www-authenticate"), None);
+    let wrong = bed.token("alice@bw.example", "wrong", FAR).await;
+    let unknown = bed.token("nobody@bw.example", "wrong", FAR).await;
+    assert_eq!(wrong.refusal(), (401, "invalid_client".to_owned()));
+    assert_eq!(wrong.body, unknown.body, "nobody learns who exists");
+
+    let checked = bed.fake.checked.load(Ordering::SeqCst);
+    let right = || basic("alice@bw.example", "right");
+    for uri in ["/token", "/token?key=", "/token?key=%21", "/token?key=AAAA", &format!("{url}&key=x")] {
+        assert_eq!(
+            bed.send(FAR, right().uri(uri), "").await.refusal(),
+            (400, "invalid_request".to_owned()),
+            "{uri}"
+        );
+    }
+    let token = issue(&bed.keystore, &Claims::new("BroadWorks", "alice@bw.example", &[], NOW, 1)).unwrap();
+    let bearer =
+        bed.send(FAR, Request::get(&url).header("authorization", format!("Bearer {token}")), "").await;
+    assert_eq!(bearer.refusal(), (401, "invalid_token".to_owned()), "tokens do not beget tokens");
+    assert_eq!(bed.fake.checked.load(Ordering::SeqCst), checked, "no password was checked for any of these");
+
+    bed.fake.down.store(true, Ordering::SeqCst);
+    let down = bed.token("alice@bw.example", "right", FAR).await;
+    assert_eq!(down.refusal(), (503, "temporarily_unavailable".to_owned()));
+    assert_eq!(down.header("retry-after"), Some("2"));
+}
+
+#[tokio::test]
+async fn methods_and_paths_that_are_not_there() {
+    let bed = Bed::new();
+    let url = format!("/token?key={}", CLIENT.key());
+    for (method, uri, allow) in [
+        ("HEAD", url.as_str(), "GET, POST"),
+        ("PUT", url.as_str(), "GET, POST"),
+        ("DELETE", "/token", "GET, POST"),
+        ("POST", "/ping", "GET"),
+        ("POST", "/keys", "GET"),
+        ("GET", "/validate", "POST"),
+    ] {
+        let got = bed.send(NEAR, basic("alice@bw.example", "right").method(method).uri(uri), "").await;
+        assert_eq!((got.status.as_u16(), got.header("allow")), (405, Some(allow)), "{method} {uri}");
+    }
+    assert_eq!(bed.fake.checked.load(Ordering::SeqCst), 0);
+    for uri in ["/", "/version", "/token/x", "/Token/"] {
+        assert_eq!(
+            bed.send(NEAR, Request::get(uri), "").await.refusal(),
+            (404, "not_found".to_owned()),
+            "{uri}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_without_locking_the_user_out() {
+    let bed = Bed::new();
+    bed.set("FailureLimits", "failuresPerUserAndSource", "3");
+    for _ in 0..3 {
+        assert_eq!(bed.token("alice@bw.example", "wrong", FAR).await.refusal().0, 401);
+    }
+    let checked = bed.fake.checked.load(Ordering::SeqCst);
+    let slowed = bed.token("ALICE@bw.example", "right", FAR).await;
+    assert_eq!(slowed.refusal(), (429, "slow_down".to_owned()));
+    assert!(slowed.header("retry-after").unwrap().parse::<u64>().unwrap() > 800);
+    assert_eq!(bed.fake.checked.load(Ordering::SeqCst), checked, "refused unseen");
+    assert_eq!(bed.token("alice@bw.example", "right", "198.51.100.1:5").await.status, StatusCode::OK);
+    assert_eq!(bed.token("bob@bw.example", "right", FAR).await.status, StatusCode::OK);
+    bed.set("FailureLimits", "failureBurstPerSource", "4");
+    assert_eq!(bed.token("carol@bw.example", "wrong", FAR).await.refusal().0, 401);
+    assert_eq!(bed.token("dave@bw.example", "right", FAR).await.refusal().0, 429, "the source as a whole");
+}
+
+#[tokio::test]
+async fn keys_and_validation_are_for_this_machine() {
+    let bed = Bed::new();
+    let token =
+        issue(&bed.keystore, &Claims::new("BroadWorks", "alice@bw.example", &["pwd"], NOW, 1)).unwrap();
+    let ask = |token: &str| {
+        let request = Request::post("/validate").header("content-type", "application/x-www-form-urlencoded");
+        (request, format!("token={token}"))
+    };
+    for header in ["forwarded", "x-forwarded-for"] {
+        let (request, body) = ask(&token);
+        assert_eq!(bed.send(NEAR, request.header(header, "for=192.0.2.1"), &body).await.refusal().0, 404);
+        assert_eq!(
+            bed.send(NEAR, Request::get("/keys").header(header, "192.0.2.1"), "").await.refusal().0,
+            404
+        );
+    }
+    let (request, body) = ask(&token);
+    assert_eq!(bed.send(FAR, request, &body).await.refusal(), (404, "not_found".to_owned()));
+    assert_eq!(bed.send(FAR, Request::get("/validate"), "").await.refusal().0, 404);
+    assert_eq!(bed.send(FAR, Request::get("/keys"), "").await.refusal().0, 404);
+
+    let got = bed.send(NEAR, Request::get("/keys"), "").await.json();
+    assert_eq!(got["keys"][0]["kid"], bed.keystore.active().unwrap().kid());
+    assert!(got["keys"][0].get("d").is_none());
+
+    let (request, body) = ask("");
+    assert_eq!(bed.send(NEAR, request, &body).await.refusal().0, 400);
+    for bad in ["x.y.z", &format!("{token}x"), "%00"] {
+        let (request, body) = ask(bad);
+        assert_eq!(bed.send("[::1]:9", request, &body).await.body, r#"{"active":false}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_a_ring_learns_whether_a_token_is_good() {
+    let bed = Bed::new();
+    let token =
+        issue(&bed.keystore, &Claims::new("BroadWorks", "alice@bw.example", &["pwd"], NOW, 1)).unwrap();
+    let ask = async || bed.send(NEAR, Request::post("/validate"), &format!("token={token}")).await;
+    let mut told = ask().await.json();
+    told["jti"].take();
+    assert_eq!(
+        told,
+        json!({"active": true, "iss": "BroadWorks", "sub": "alice@bw.example", "iat": NOW, "exp": NOW + 3600, "jti": null, "kind": "llt", "amr": ["pwd"]})
+    );
+    bed.clock.0.store(NOW + 3600 + 60, Ordering::SeqCst);
+    assert_eq!(ask().await.body, r#"{"active":false}"#, "expired");
+    bed.clock.0.store(NOW, Ordering::SeqCst);
+    bed.set("TokenManagement", "tokenIssuer", "Elsewhere");
+    assert_eq!(ask().await.body, r#"{"active":false}"#, "other issuer");
+    bed.set("TokenManagement", "tokenIssuer", "BroadWorks");
+    assert!(ask().await.body.contains("true"));
+    let kid = bed.keystore.active().unwrap().kid().to_owned();
+    bed.keystore.revoke(&kid).unwrap();
+    assert_eq!(ask().await.body, r#"{"active":false}"#, "its key is revoked");
+}
+
+#[tokio::test]
+async fn a_revoked_user_and_a_server_that_is_down_are_told_apart() {
+    let bed = Bed::new();
+    let token =
+        issue(&bed.keystore, &Claims::new("BroadWorks", "alice@bw.example", &["pwd"], NOW, 1)).unwrap();
+    let ask = async || bed.send(NEAR, Request::post("/validate"), &format!("token={token}")).await;
+    bed.fake.down.store(true, Ordering::SeqCst);
+    assert_eq!(ask().await.refusal(), (503, "temporarily_unavailable".to_owned()));
+    bed.fake.down.store(false, Ordering::SeqCst);
+    bed.fake.revoked_before.store(NOW * 1000 + 1, Ordering::SeqCst);
+    assert_eq!(ask().await.body, r#"{"active":false}"#);
+}
+
+#[tokio::test]
+async fn ping_says_whether_tokens_can_be_made() {
+    let bed = Bed::new();
+    let got = bed.send(FAR, Request::get("/ping"), "").await;
+    assert_eq!((got.status, got.body.as_str()), (StatusCode::NO_CONTENT, ""));
+    bed.clock.0.store(NOW - 301, Ordering::SeqCst);
+    assert_eq!(
+        bed.send(FAR, Request::get("/ping"), "").await.refusal().0,
+        503,
+        "the clock is behind the key"
+    );
+}
