@@ -129,6 +129,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waited_for_his_turn_may_find_it_done() {
+        let hasher = Hasher::new();
+        // Nobody's password is never right, so only the answer of whoever was first can have come through.
+        assert!(hasher.verify(None, "x", || true).await.expect("verified"));
+        let all = u32::try_from(hasher.turns.available_permits()).expect("few");
+        let turns = hasher.turns.clone().acquire_many_owned(all).await.expect("permits");
+        let asked = std::sync::atomic::AtomicBool::new(false);
+        let done = || {
+            asked.store(true, std::sync::atomic::Ordering::SeqCst);
+            true
+        };
+        let waiting = hasher.verify(None, "x", done);
+        tokio::pin!(waiting);
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("there was no turn"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert!(!asked.load(std::sync::atomic::Ordering::SeqCst), "asked when it is the turn, not before");
+        drop(turns);
+        assert!(waiting.await.expect("verified"));
+    }
+
+    #[tokio::test]
     async fn too_many_at_once_are_refused_rather_than_queued_for_ever() {
         let hasher = Hasher::new();
         let all = hasher

@@ -246,20 +246,6 @@ async fn a_verified_password_costs_next_to_nothing_the_second_time() {
     times.sort();
     println!("first {first:?}, cached p50 {:?}, p99 {:?}", times[150], times[297]);
     assert!(times[150] * 5 < first, "the second time is much cheaper: {:?} and {first:?}", times[150]);
-
-    // Twenty requests of one client at once hash once: they end together, not one after the other.
-    node.clock.advance(Duration::from_secs(61));
-    let begin = Instant::now();
-    let mut requests = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let credentials = credentials.clone();
-        requests
-            .spawn(async move { credentials.verify_password(&ALICE.id(), ALICE.password).await.map(drop) });
-    }
-    while let Some(result) = requests.join_next().await {
-        result.expect("ran").expect("verified");
-    }
-    assert!(begin.elapsed() < first * 12, "{:?} for twenty, {first:?} for one", begin.elapsed());
     node.stop().await;
 }
 

@@ -132,7 +132,7 @@ fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
             missed(board, called, &caller, from);
             InternalReleaseCause::Busy
         }
-        End::Self_ => InternalReleaseCause::Busy,
+        End::Caller => InternalReleaseCause::Busy,
         End::Unknown => InternalReleaseCause::UserNotFound,
         End::TooManyForwards => InternalReleaseCause::TemporarilyUnavailable,
     };
@@ -354,7 +354,7 @@ fn blind_transfer(board: &mut Board, id: &CallId, route: Option<&Route>) -> Resu
     };
     match &route.end {
         End::Ring(_) => {}
-        End::Busy(_) | End::Self_ => return Err(Refusal::WrongState("the destination is busy".to_owned())),
+        End::Busy(_) | End::Caller => return Err(Refusal::WrongState("the destination is busy".to_owned())),
         End::TooManyForwards => {
             return Err(Refusal::WrongState("the destination cannot be reached".to_owned()));
         }

@@ -22,7 +22,7 @@ pub(crate) enum End {
     /// Somebody who is busy or does not want to be disturbed.
     Busy(UserId),
     /// The caller would call himself.
-    Self_,
+    Caller,
     /// No such number.
     Unknown,
     /// Forwarded more often than allowed.
@@ -83,7 +83,7 @@ impl Router {
             self.route.called = Some(user.clone());
         }
         if user == self.caller {
-            return Err(self.end(End::Self_));
+            return Err(self.end(End::Caller));
         }
         let busy = board.calls_of(&user) >= board.limits.calls_per_user;
         let offer = if let Some(to) = &party.always {
