@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Bytes that are read at once.
-const READ_SIZE: usize = 16 * 1024;
+/// Bytes that are read at once: a few requests, and not much for an idle connection to hold.
+const READ_SIZE: usize = 4 * 1024;
 /// Time that the client has to read what is still queued when this side closes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 

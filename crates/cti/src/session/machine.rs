@@ -8,7 +8,6 @@ use openadp_appserver::Principal;
 use openadp_xsi_api::AfterReply;
 use openadp_xsi_schema::{Element, EventForm, ReadLimits, error_event};
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ const MIN_SILENCE: Duration = Duration::from_secs(30);
 /// Longest promised period that is believed, seconds.
 const MAX_PERIOD: u64 = 86_400;
 /// Event messages whose answer is waited for; more than `eventQueueSize` of any one channel allows to be under way.
-const MAX_OUTSTANDING: NonZeroUsize = NonZeroUsize::MIN.saturating_add(20_000 - 1);
+const MAX_OUTSTANDING: usize = 20_000;
 /// Depth of elements in a message: an XSI document inside an envelope.
 pub(crate) const MAX_DEPTH: usize = 40;
 
@@ -27,7 +26,7 @@ pub(crate) const MAX_DEPTH: usize = 40;
 pub(crate) struct Limits {
     pub(crate) max_message: usize,
     pub(crate) max_pending: usize,
-    pub(crate) max_sessions: NonZeroUsize,
+    pub(crate) max_sessions: usize,
     pub(crate) max_failures: u32,
     pub(crate) unauthenticated: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -39,7 +38,7 @@ impl From<&GeneralSettings> for Limits {
         Self {
             max_message: settings.max_message_size,
             max_pending: settings.max_pending_requests,
-            max_sessions: NonZeroUsize::new(settings.max_sessions).unwrap_or(NonZeroUsize::MIN),
+            max_sessions: settings.max_sessions,
             max_failures: settings.max_authentication_failures,
             unauthenticated: Duration::from_secs(settings.unauthenticated_timeout.into()),
             keepalive: (!keepalive.is_zero()).then_some(keepalive),
@@ -141,7 +140,7 @@ impl Machine {
     pub(crate) fn new(limits: Limits, proven: bool, now: Instant) -> Self {
         Self {
             read: ReadLimits { depth: MAX_DEPTH, ..ReadLimits::with_bytes(limits.max_message) },
-            sessions: LruCache::new(limits.max_sessions),
+            sessions: LruCache::unbounded(),
             queues: HashMap::new(),
             pending: 0,
             failures: 0,
@@ -152,7 +151,7 @@ impl Machine {
             next_keepalive: limits.keepalive.map(|period| now + period),
             keepalives: 0,
             events: 0,
-            outstanding: LruCache::new(MAX_OUTSTANDING),
+            outstanding: LruCache::unbounded(),
             limits,
         }
     }
@@ -240,7 +239,7 @@ impl Machine {
                 self.proven = true;
                 self.failures = 0;
                 if let Some(credentials) = credentials {
-                    self.sessions.put(done.session_id.clone(), credentials);
+                    put(&mut self.sessions, self.limits.max_sessions, done.session_id.clone(), credentials);
                 }
             }
             Proof::Refused => {
@@ -289,7 +288,7 @@ impl Machine {
         let id = self.next_event_id();
         let message = wire::event(&id, payload);
         if let Some(owner) = owner {
-            self.outstanding.put(id, owner.clone());
+            put(&mut self.outstanding, MAX_OUTSTANDING, id, owner.clone());
         }
         message
     }
@@ -327,6 +326,15 @@ impl Machine {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Puts an entry in, and the oldest out where there are more than `most`. The caches are made unbounded and held small
+/// here: a bounded one takes the memory of all its entries at once, which an idle connection must not.
+fn put<V>(cache: &mut LruCache<String, V>, most: usize, key: String, value: V) {
+    cache.put(key, value);
+    if cache.len() > most {
+        cache.pop_lru();
     }
 }
 

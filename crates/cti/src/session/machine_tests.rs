@@ -10,7 +10,7 @@ fn limits() -> Limits {
     Limits {
         max_message: 65_536,
         max_pending: 4,
-        max_sessions: NonZeroUsize::MIN.saturating_add(1),
+        max_sessions: 2,
         max_failures: 3,
         unauthenticated: 30 * SECOND,
         keepalive: None,
