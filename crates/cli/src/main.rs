@@ -1,3 +1,7 @@
 //! The `adpcli` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    openadp_cli::run(std::env::args_os())
+}

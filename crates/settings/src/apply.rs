@@ -162,9 +162,11 @@ fn set(
                 let problem = problem("it names the row and cannot be changed".to_owned());
                 problems.push(problem.hint("delete the row and add it again"));
             }
-            (Role::Mandatory, None) => {
-                problems.push(problem("Mandatory parameter: it cannot be empty".to_owned()));
-            }
+            // Some kinds have an empty value of their own, a description say.
+            (Role::Mandatory, None) => match parse(parameter, "") {
+                Ok(value) => drop(after.0.insert(parameter.name.to_owned(), value)),
+                Err(_) => problems.push(problem("Mandatory parameter: it cannot be empty".to_owned())),
+            },
             (Role::Attribute, None) => drop(after.0.remove(parameter.name)),
             (Role::Mandatory | Role::Attribute, Some(value)) => match parse(parameter, value) {
                 Ok(value) => drop(after.0.insert(parameter.name.to_owned(), value)),

@@ -468,7 +468,7 @@ impl Store {
         to: u64,
     ) -> Result<(Vec<TypedEdit>, Vec<journal::RawEdit>), Problems> {
         let last = records.last().map_or(0, |record| record.revision);
-        if let Some(missing) = [from, to].into_iter().find(|revision| *revision > last) {
+        if let Some(missing) = [to, from].into_iter().find(|revision| *revision > last) {
             let problem = Problem::new("", format!("there is no revision {missing}; the last is {last}"));
             return Err(problem.hint("revisions lists them").into());
         }

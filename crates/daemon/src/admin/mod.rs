@@ -15,6 +15,7 @@ mod tests;
 
 pub use client::{Client, ClientError, discover};
 pub use server::{Admin, AdminSocket, Interfaces};
+pub use socket::author;
 
 use openadp_settings::{
     ActionDone, Change, Committed, MaskedSnapshot, Preview, Problems, Revision, RowChange,

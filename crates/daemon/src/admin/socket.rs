@@ -50,6 +50,6 @@ pub(crate) fn user_name(passwd: &str, uid: u32) -> String {
 }
 
 /// The name of a user, as revisions record it.
-pub(crate) fn author(uid: u32) -> String {
+pub fn author(uid: u32) -> String {
     user_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
 }

@@ -1,0 +1,275 @@
+//! Where the settings are: in the processes of a data directory, or in its files while none of them runs.
+
+use openadp_appserver::{Clock, SystemClock};
+use openadp_daemon::admin::{Client, ClientError, InterfaceStatus, author, discover};
+use openadp_settings::{
+    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Preview, Problems, Registry, Revision,
+    RowChange, Snapshot, Store,
+};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the settings gave no answer.
+#[derive(Debug)]
+pub enum BackendError {
+    /// The change or action is refused.
+    Refused(Problems),
+    /// The operator has no right to it.
+    Rights(String),
+    /// Neither a process nor the files can be reached.
+    Unreachable(String),
+}
+
+impl From<OpenError> for BackendError {
+    fn from(error: OpenError) -> Self {
+        let reason = error.to_string();
+        match error {
+            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Rights(reason)
+            }
+            _ => Self::Unreachable(reason),
+        }
+    }
+}
+
+impl From<Problems> for BackendError {
+    fn from(problems: Problems) -> Self {
+        Self::Refused(problems)
+    }
+}
+
+impl From<ClientError> for BackendError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problems) => Self::Refused(problems),
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
+}
+
+/// An accepted change, and what the operator should know about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What the store answered.
+    pub committed: Committed,
+    /// Remarks in brackets behind `...Done`.
+    pub notes: Vec<String>,
+}
+
+/// Where the settings are.
+pub trait Backend {
+    /// The tree as it is now, for showing this context; secrets may be stars.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError>;
+    /// Commits a change to this context.
+    ///
+    /// # Errors
+    /// The change is refused, or the settings cannot be reached.
+    fn commit(&mut self, context: &'static Context, change: &Change) -> Result<Applied, BackendError>;
+    /// What a change to this context would do.
+    ///
+    /// # Errors
+    /// The change would be refused, or the settings cannot be reached.
+    fn preview(&mut self, context: &'static Context, change: &Change) -> Result<Preview, BackendError>;
+    /// Runs an action of this context.
+    ///
+    /// # Errors
+    /// The action is refused, or the settings cannot be reached.
+    fn action(
+        &mut self,
+        context: &'static Context,
+        action: &str,
+        arguments: &[Option<String>],
+        force: bool,
+    ) -> Result<ActionDone, BackendError>;
+    /// The revisions with these numbers, oldest first.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn revisions(&mut self, from: u64, to: u64) -> Result<Vec<Revision>, BackendError>;
+    /// What leads from one revision to another.
+    ///
+    /// # Errors
+    /// There is no such revision, or the settings cannot be reached.
+    fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, BackendError>;
+    /// Goes back to a revision.
+    ///
+    /// # Errors
+    /// It is refused, or the settings cannot be reached.
+    fn rollback(&mut self, to: u64, force: bool) -> Result<Applied, BackendError>;
+    /// What going back to a revision would do.
+    ///
+    /// # Errors
+    /// It would be refused, or the settings cannot be reached.
+    fn preview_rollback(&mut self, to: u64, force: bool) -> Result<Preview, BackendError>;
+}
+
+/// A data directory: the processes that listen there, and its files.
+pub struct Installation {
+    data_dir: PathBuf,
+    registry: Registry,
+    clients: Vec<Client>,
+    local: Option<Arc<Store>>,
+}
+
+impl Installation {
+    /// The installation in a data directory; nothing is opened before it is needed.
+    pub fn new(data_dir: &Path, registry: Registry) -> Self {
+        Self { data_dir: data_dir.to_owned(), registry, clients: Vec::new(), local: None }
+    }
+
+    /// The process that answers for a context; `None` where the files do. For `None`, any process.
+    fn process(&mut self, context: Option<&'static Context>) -> Option<&mut Client> {
+        // A process may have ended since the last command, and others begun.
+        let before = self.clients.len();
+        self.clients.retain_mut(|client| client.refresh().is_ok());
+        if self.clients.is_empty() || self.clients.len() < before {
+            self.clients = discover(&self.data_dir);
+        }
+        let path = context.map(Context::full_path);
+        // Whole-tree checks of other crates run only where their contexts are known: the more the better.
+        self.clients
+            .iter_mut()
+            .filter(|client| path.as_ref().is_none_or(|path| client.knows(path)))
+            .max_by_key(|client| client.hello().contexts.len())
+    }
+
+    fn local(&mut self) -> Result<Arc<Store>, BackendError> {
+        if let Some(store) = &self.local {
+            store.refresh()?;
+            return Ok(store.clone());
+        }
+        let store = Store::open(&self.data_dir, self.registry.clone())?;
+        self.local = Some(store.clone());
+        Ok(store)
+    }
+
+    /// Tells running processes of what was committed to the files.
+    fn tell(&mut self) {
+        self.clients.retain_mut(|client| client.refresh().is_ok());
+    }
+
+    fn applied(&mut self, committed: Committed, edits: &[Edit]) -> Applied {
+        let mut notes = committed.remarks.clone();
+        let keys: Vec<(&str, &String, &String)> = edits.iter().filter_map(interface).collect();
+        if !keys.is_empty() {
+            let states: Vec<InterfaceStatus> = self
+                .clients
+                .iter_mut()
+                .filter_map(|client| client.status(committed.revision).ok())
+                .flat_map(|status| status.interfaces)
+                .collect();
+            notes.extend(keys.into_iter().filter_map(|key| not_listening(&states, key)));
+        }
+        Applied { committed, notes }
+    }
+}
+
+/// Kind, address and port of an interface that an edit adds or changes.
+fn interface(edit: &Edit) -> Option<(&'static str, &String, &String)> {
+    let kind = match edit.context() {
+        "ADP_CLI/Interface/Http/HttpServer" => "http",
+        "ADP_CLI/Interface/CTI/CTIServer" => "cti",
+        _ => return None,
+    };
+    match edit {
+        Edit::Add { values, .. } => Some((kind, values.get("interfaceIp")?, values.get("port")?)),
+        Edit::Set { key, .. } => Some((kind, key.first()?, key.get(1)?)),
+        Edit::Delete { .. } => None,
+    }
+}
+
+/// A note on an interface that some process serves and none listens on.
+fn not_listening(states: &[InterfaceStatus], (kind, address, port): (&str, &String, &String)) -> Option<String> {
+    let mut reason = None;
+    for state in states {
+        let here = address.parse() == Ok(state.address) && port.parse() == Ok(state.port);
+        if state.kind == kind && here {
+            reason = Some(state.not_listening.as_ref()?);
+        }
+    }
+    reason.map(|reason| format!("not listening: {reason}"))
+}
+
+fn operator() -> Author {
+    Author(author(rustix::process::geteuid().as_raw()))
+}
+
+impl Backend for Installation {
+    fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError> {
+        if let Some(client) = self.process(Some(context)) {
+            let masked = client.snapshot()?;
+            return Ok(Arc::new(masked.into_snapshot(&self.registry)));
+        }
+        Ok(self.local()?.current())
+    }
+
+    fn commit(&mut self, context: &'static Context, change: &Change) -> Result<Applied, BackendError> {
+        if let Some(client) = self.process(Some(context)) {
+            let committed = client.commit(change)?;
+            return Ok(self.applied(committed, &change.edits));
+        }
+        let change = Change { author: operator(), ..change.clone() };
+        let committed = self.local()?.commit(&change, SystemClock.now())?;
+        self.tell();
+        Ok(self.applied(committed, &change.edits))
+    }
+
+    fn preview(&mut self, context: &'static Context, change: &Change) -> Result<Preview, BackendError> {
+        if let Some(client) = self.process(Some(context)) {
+            return Ok(client.preview(change)?);
+        }
+        Ok(self.local()?.preview(change)?)
+    }
+
+    fn action(
+        &mut self,
+        context: &'static Context,
+        action: &str,
+        arguments: &[Option<String>],
+        force: bool,
+    ) -> Result<ActionDone, BackendError> {
+        let path = context.full_path();
+        if let Some(client) = self.process(Some(context)) {
+            return Ok(client.action(&path, action, arguments, force)?);
+        }
+        let now = SystemClock.now();
+        let done = self.local()?.run_action(&path, action, arguments, &operator(), force, now)?;
+        self.tell();
+        Ok(done)
+    }
+
+    fn revisions(&mut self, from: u64, to: u64) -> Result<Vec<Revision>, BackendError> {
+        if let Some(client) = self.process(None) {
+            return Ok(client.revisions(from, to)?);
+        }
+        Ok(self.local()?.revisions(from..=to)?)
+    }
+
+    fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, BackendError> {
+        if let Some(client) = self.process(None) {
+            return Ok(client.diff(from, to)?);
+        }
+        Ok(self.local()?.diff(from, to)?)
+    }
+
+    fn rollback(&mut self, to: u64, force: bool) -> Result<Applied, BackendError> {
+        if let Some(client) = self.process(None) {
+            let committed = client.rollback(to, force)?;
+            return Ok(self.applied(committed, &[]));
+        }
+        let committed = self.local()?.rollback(to, &operator(), force, SystemClock.now())?;
+        self.tell();
+        Ok(self.applied(committed, &[]))
+    }
+
+    fn preview_rollback(&mut self, to: u64, force: bool) -> Result<Preview, BackendError> {
+        if let Some(client) = self.process(None) {
+            return Ok(client.preview_rollback(to, force)?);
+        }
+        Ok(self.local()?.preview_rollback(to, force)?)
+    }
+}

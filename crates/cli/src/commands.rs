@@ -1,0 +1,195 @@
+//! The commands of a context, and the general ones; cli.md 4.
+
+use openadp_settings::{Action, Context, Parameter, Role, Shape};
+
+/// A command of a context.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command {
+    Action(&'static Action),
+    Add,
+    Clear,
+    Delete,
+    Detail,
+    Get,
+    Set,
+}
+
+impl Command {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Action(action) => action.name,
+            Self::Add => "add",
+            Self::Clear => "clear",
+            Self::Delete => "delete",
+            Self::Detail => "detail",
+            Self::Get => "get",
+            Self::Set => "set",
+        }
+    }
+
+    /// What it does, in few words.
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Action(action) => action.help,
+            Self::Add => "add a new entry",
+            Self::Clear => "empty an attribute",
+            Self::Delete => "delete an entry",
+            Self::Detail => "show one entry in full",
+            Self::Get => "show the attributes",
+            Self::Set => "modify the attributes",
+        }
+    }
+
+    /// What it takes by position.
+    pub(crate) fn positional(self, context: &'static Context) -> Vec<&'static Parameter> {
+        let keys = || context.keys().collect();
+        match self {
+            Self::Action(action) => action.arguments.iter().filter(|p| p.role != Role::Attribute).collect(),
+            Self::Add => context.parameters.iter().filter(|p| p.role != Role::Attribute).collect(),
+            Self::Clear | Self::Delete | Self::Detail | Self::Set => keys(),
+            Self::Get if context.shape == Shape::Table => keys(),
+            Self::Get => Vec::new(),
+        }
+    }
+
+    /// What it takes as pairs of name and value (`clear`: as names).
+    pub(crate) fn attributes(self, context: &'static Context) -> Vec<&'static Parameter> {
+        let of = |role: &[Role]| context.parameters.iter().filter(|p| role.contains(&p.role)).collect();
+        match self {
+            Self::Action(action) => action.arguments.iter().filter(|p| p.role == Role::Attribute).collect(),
+            Self::Add | Self::Clear => of(&[Role::Attribute]),
+            Self::Set => of(&[Role::Mandatory, Role::Attribute]),
+            Self::Get if context.shape == Shape::Single => of(&[Role::Mandatory, Role::Attribute]),
+            Self::Get | Self::Delete | Self::Detail => Vec::new(),
+        }
+    }
+}
+
+/// The commands of a context in the order of its help.
+pub(crate) fn of_context(context: &'static Context) -> Vec<Command> {
+    let standard: &[Command] = match context.shape {
+        Shape::Single => &[Command::Get, Command::Set, Command::Clear],
+        Shape::Table => {
+            &[Command::Get, Command::Add, Command::Set, Command::Delete, Command::Clear, Command::Detail]
+        }
+        Shape::Actions => &[],
+    };
+    let named = |name: &str| context.actions.iter().any(|action| action.name.eq_ignore_ascii_case(name));
+    let without = |name: &str| context.without.contains(&name);
+    let offered = |command: &Command| {
+        let has_attributes = !command.attributes(context).is_empty();
+        let possible = match command {
+            Command::Set => has_attributes && !without("set"),
+            Command::Clear => has_attributes && !without("set") && !without("clear"),
+            Command::Detail => context.present.is_none() && context.parameters.len() > context.keys().count(),
+            other => !without(other.name()),
+        };
+        possible && !named(command.name())
+    };
+    standard
+        .iter()
+        .copied()
+        .filter(offered)
+        .chain(context.actions.iter().map(Command::Action))
+        .collect()
+}
+
+/// A command that is there at every level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum General {
+    Cd,
+    Config,
+    Diff,
+    Exit,
+    Help,
+    History,
+    Pause,
+    Quit,
+    Read,
+    Repeat,
+    Revisions,
+    Rollback,
+    Tree,
+}
+
+impl General {
+    /// All of them, in the order in which help lists them.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Help,
+        Self::Exit,
+        Self::Quit,
+        Self::Read,
+        Self::Tree,
+        Self::Config,
+        Self::Cd,
+        Self::History,
+        Self::Pause,
+        Self::Repeat,
+        Self::Revisions,
+        Self::Diff,
+        Self::Rollback,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cd => "cd",
+            Self::Config => "config",
+            Self::Diff => "diff",
+            Self::Exit => "exit",
+            Self::Help => "help",
+            Self::History => "history",
+            Self::Pause => "pause",
+            Self::Quit => "quit",
+            Self::Read => "read",
+            Self::Repeat => "repeat",
+            Self::Revisions => "revisions",
+            Self::Rollback => "rollback",
+            Self::Tree => "tree",
+        }
+    }
+
+    /// The short form that is taken before anything else.
+    pub(crate) fn short(self) -> Option<&'static str> {
+        match self {
+            Self::Cd => Some("cd"),
+            Self::Config => Some("c"),
+            Self::Exit => Some("e"),
+            Self::Help => Some("h"),
+            Self::History => Some("hi"),
+            Self::Pause => Some("p"),
+            Self::Quit => Some("q"),
+            Self::Read => Some("r"),
+            Self::Repeat => Some("re"),
+            Self::Tree => Some("t"),
+            Self::Diff | Self::Revisions | Self::Rollback => None,
+        }
+    }
+
+    /// What it takes, and what it does.
+    pub(crate) fn help(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cd => ("[path]", "Goes to a level; without a path to the root."),
+            Self::Config => (
+                "[name value]",
+                "Shows or changes settings of this session: format (text or json) and confirmations (true or false).",
+            ),
+            Self::Diff => (
+                "[revision [revision]]",
+                "Shows what the last revision changed, what one revision changed, or what leads from one to another.",
+            ),
+            Self::Exit => ("", "Leaves the CLI, with a confirmation."),
+            Self::Help => ("[command]", "Lists what there is at this level, or explains a command."),
+            Self::History => ("[number]", "Lists the last commands. Lines with secrets are not kept."),
+            Self::Pause => ("[seconds | text]", "In a command file: waits, or waits for the return key."),
+            Self::Quit => ("", "Goes one level up."),
+            Self::Read => ("file", "Runs a file of commands; it stops at the first that fails."),
+            Self::Repeat => ("[number]", "Runs the last command again, or the one with this number in the history."),
+            Self::Revisions => ("[number]", "Lists the last accepted changes: number, time, author, what."),
+            Self::Rollback => (
+                "revision",
+                "Makes all settings what they were at a revision, as a new revision. 0 is the fresh installation.",
+            ),
+            Self::Tree => ("[-c] [depth]", "Shows the levels below; with -c their commands too."),
+        }
+    }
+}

@@ -1,0 +1,725 @@
+//! A session: a line in, effects and output out. It does no input or output of its own.
+
+use crate::arguments;
+use crate::backend::{Applied, Backend};
+use crate::commands::{Command, General, of_context};
+use crate::console::Console;
+use crate::failure::{Code, Failure};
+use crate::help::{self, Item};
+use crate::levels::{LevelId, Levels, NoLevel, starts_with};
+use crate::show;
+use crate::words::{self, Unclosed, Word};
+use openadp_settings::{
+    Author, Change, Context, Edit, Parameter, Registry, Shape, Snapshot, Tree, nearest,
+};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Deepest nesting of command files.
+const MAX_NESTING: usize = 8;
+/// Most bytes of a command file.
+pub(crate) const MAX_COMMAND_FILE: u64 = 16 * 1024 * 1024;
+/// Lines that the history keeps.
+pub(crate) const MAX_HISTORY: usize = 500;
+
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// As the product writes them.
+    #[default]
+    Text,
+    /// One JSON value for each command.
+    Json,
+}
+
+/// How a session behaves.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Say yes to every confirmation.
+    pub yes: bool,
+    /// Check and show changes without making them.
+    pub dry_run: bool,
+    /// Overrule checks that may be overruled.
+    pub force: bool,
+    /// Go on after a command that failed.
+    pub keep_going: bool,
+    /// How answers are written.
+    pub format: Format,
+    /// Whether lines come from the command line, where others can see secrets.
+    pub lines_are_public: bool,
+}
+
+/// Whether a session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It waits for the next line.
+    Continue,
+    /// The line failed; its code.
+    Failed(Code),
+    /// The operator left.
+    Leave,
+}
+
+/// What a command answers.
+pub(crate) struct Output {
+    pub(crate) lines: Vec<String>,
+    pub(crate) json: Option<Json>,
+}
+
+impl Output {
+    pub(crate) fn none() -> Self {
+        Self { lines: Vec::new(), json: None }
+    }
+    pub(crate) fn lines(lines: Vec<String>) -> Self {
+        let json = Some(json!({ "text": lines }));
+        Self { lines, json }
+    }
+}
+
+/// What a line led to.
+pub(crate) enum Step {
+    Output(Output),
+    Leave,
+}
+
+/// A session.
+pub struct Session {
+    pub(crate) levels: Levels,
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) options: Options,
+    pub(crate) at: LevelId,
+    /// Parts of the line that were not run yet; a question takes its answer from here.
+    pub(crate) pending: VecDeque<Vec<Word>>,
+    pub(crate) history: VecDeque<(usize, String)>,
+    pub(crate) lines_seen: usize,
+    pub(crate) nesting: usize,
+    /// Whether the line holds a secret and must not be kept.
+    secret_seen: bool,
+    /// Whether something that was done needs a restart.
+    restart_needed: bool,
+}
+
+impl Session {
+    /// A session at the root of the ADP tree.
+    pub fn new(registry: &Registry, backend: Box<dyn Backend>, options: Options) -> Self {
+        Self {
+            levels: Levels::new(registry),
+            backend,
+            options,
+            at: Levels::root(Tree::Adp),
+            pending: VecDeque::new(),
+            history: VecDeque::new(),
+            lines_seen: 0,
+            nesting: 0,
+            secret_seen: false,
+            restart_needed: false,
+        }
+    }
+
+    /// The prompt, with the blank that ends it.
+    pub fn prompt(&self) -> String {
+        format!("{}> ", self.levels.path(self.at))
+    }
+
+    /// Whether something that was done takes effect only after a restart.
+    pub fn restart_needed(&self) -> bool {
+        self.restart_needed
+    }
+
+    /// Runs a line.
+    pub fn line(&mut self, line: &str, io: &mut dyn Console) -> Flow {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Flow::Continue;
+        }
+        self.secret_seen = false;
+        let flow = self.run(line, io);
+        self.pending.clear();
+        // Lines with secrets are kept nowhere; neither are those that run others.
+        if !self.secret_seen && self.nesting == 0 {
+            self.lines_seen += 1;
+            self.history.push_back((self.lines_seen, line.to_owned()));
+            if self.history.len() > MAX_HISTORY {
+                self.history.pop_front();
+            }
+        }
+        flow
+    }
+
+    pub(crate) fn run(&mut self, line: &str, io: &mut dyn Console) -> Flow {
+        let home = self.at;
+        let (returns, rest) = match words::prompt(line) {
+            Some(prompt) => match self.enter(&prompt) {
+                Ok((at, command)) => {
+                    self.at = at;
+                    let rest = format!("{} {}", command.unwrap_or_default(), prompt.rest);
+                    (!rest.trim().is_empty(), rest)
+                }
+                Err(failure) => return self.fail(&failure, io),
+            },
+            None => (false, line.to_owned()),
+        };
+        let flow = self.parts(&rest, io);
+        // A line given as `CONTEXT> command` runs there and returns; parts on their own move the session.
+        if returns {
+            self.at = home;
+        }
+        flow
+    }
+
+    fn parts(&mut self, line: &str, io: &mut dyn Console) -> Flow {
+        match words::parts(line) {
+            Ok(parts) => self.pending = parts.into(),
+            Err(Unclosed) => {
+                let failure = Failure::invalid("a quotation mark is not closed");
+                return self.fail(&failure, io);
+            }
+        }
+        while let Some(part) = self.pending.pop_front() {
+            match self.part(part, io) {
+                Ok(Step::Output(output)) => self.print(&output, io),
+                Ok(Step::Leave) => return Flow::Leave,
+                Err(failure) => return self.fail(&failure, io),
+            }
+        }
+        Flow::Continue
+    }
+
+    fn print(&self, output: &Output, io: &mut dyn Console) {
+        match (self.options.format, &output.json) {
+            (Format::Text, _) => output.lines.iter().for_each(|line| io.print(line)),
+            (Format::Json, Some(json)) => io.print(&json.to_string()),
+            (Format::Json, None) => {}
+        }
+    }
+
+    fn fail(&self, failure: &Failure, io: &mut dyn Console) -> Flow {
+        match self.options.format {
+            Format::Text => failure.lines().iter().for_each(|line| io.print(line)),
+            Format::Json => io.print(&failure.json().to_string()),
+        }
+        Flow::Failed(failure.code)
+    }
+
+    /// The level that a prompt names, and the command that stands in the place of its last level.
+    fn enter(&self, prompt: &words::Prompt<'_>) -> Result<(LevelId, Option<String>), Failure> {
+        let here = self.levels.get(self.at).tree;
+        let tree = prompt.tree.unwrap_or(here);
+        if prompt.absolute {
+            return self.path(Levels::root(tree), &prompt.path);
+        }
+        self.relative(&prompt.path)
+    }
+
+    /// A path from here, or else from the root: a guide's path is pasted anywhere.
+    fn relative(&self, path: &[&str]) -> Result<(LevelId, Option<String>), Failure> {
+        let root = Levels::root(self.levels.get(self.at).tree);
+        let begins = |at: LevelId| path.first().is_some_and(|name| self.levels.step(at, name).is_ok());
+        match self.path(self.at, path) {
+            Err(failure) if self.at != root && begins(root) => {
+                // Of two attempts, the one that got somewhere tells where it failed.
+                self.path(root, path).map_err(|other| if begins(self.at) { failure } else { other })
+            }
+            other => other,
+        }
+    }
+
+    fn path(&self, from: LevelId, path: &[&str]) -> Result<(LevelId, Option<String>), Failure> {
+        let mut at = from;
+        for (index, name) in path.iter().enumerate() {
+            match self.levels.step(at, name) {
+                Ok(next) => at = next,
+                Err(NoLevel::Unknown) if index + 1 == path.len() && self.is_command(at, name) => {
+                    return Ok((at, Some((*name).to_owned())));
+                }
+                Err(error) => return Err(self.no_level(at, name, &error)),
+            }
+        }
+        Ok((at, None))
+    }
+
+    fn is_command(&self, at: LevelId, name: &str) -> bool {
+        let commands = self.levels.get(at).context.map(of_context).unwrap_or_default();
+        let own = commands.iter().any(|command| starts_with(command.name(), name));
+        own || General::ALL.iter().any(|general| general.name().eq_ignore_ascii_case(name))
+    }
+
+    fn no_level(&self, at: LevelId, name: &str, error: &NoLevel) -> Failure {
+        let here = self.levels.path(at);
+        match error {
+            NoLevel::Ambiguous(names) => {
+                Failure::invalid(format!("'{name}' may be {} below {here}", names.join(" or ")))
+            }
+            NoLevel::Unknown => Failure::invalid(match self.levels.nearest(at, name) {
+                Some(near) => format!("there is no level '{name}' below {here}; did you mean {near}?"),
+                None => format!("there is no level '{name}' below {here}; help lists what there is"),
+            }),
+        }
+    }
+
+    fn part(&mut self, mut words: Vec<Word>, io: &mut dyn Console) -> Result<Step, Failure> {
+        if words::drop_glued_answer(&mut words) {
+            io.warn("Remark: dropped the pasted answer at the end of the line.");
+        }
+        if words.is_empty() {
+            return Ok(Step::Output(Output::none()));
+        }
+        let first = words.remove(0);
+        if first.quoted {
+            return Err(Failure::invalid("a command does not begin with a quotation mark"));
+        }
+        if first.text == ".." {
+            self.at = self.levels.get(self.at).parent.unwrap_or(self.at);
+            return Ok(Step::Output(Output::none()));
+        }
+        if first.text.contains('/') {
+            let (at, command) = self.typed_path(&first.text)?;
+            if let Some(command) = command {
+                words.insert(0, Word { text: command, quoted: false });
+            }
+            if words.is_empty() {
+                self.at = at;
+                return Ok(Step::Output(Output::none()));
+            }
+            return self.there(at, words, io);
+        }
+        match self.resolve(&first.text)? {
+            Meaning::Level(at) if words.is_empty() => {
+                self.at = at;
+                Ok(Step::Output(Output::none()))
+            }
+            Meaning::Level(at) => self.there(at, words, io),
+            Meaning::Root(tree) => {
+                self.at = Levels::root(tree);
+                Ok(Step::Output(Output::none()))
+            }
+            Meaning::Command(context, command) => {
+                self.command(context, command, words, io).map(Step::Output)
+            }
+            Meaning::General(general) => self.general(general, words, io),
+        }
+    }
+
+    /// Runs words at a level and comes back.
+    fn there(&mut self, at: LevelId, words: Vec<Word>, io: &mut dyn Console) -> Result<Step, Failure> {
+        let home = std::mem::replace(&mut self.at, at);
+        let step = match words.first().map(|word| self.resolve(&word.text)) {
+            // One level deep only: `A B C get` is `A/B/C get`.
+            Some(Ok(Meaning::Level(_) | Meaning::Root(_))) | None => {
+                Err(Failure::invalid("levels are joined by '/' or ';'"))
+            }
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(_)) => self.part(words, io),
+        };
+        self.at = home;
+        step
+    }
+
+    /// A typed path: relative, absolute, or with a root's name.
+    pub(crate) fn typed_path(&self, text: &str) -> Result<(LevelId, Option<String>), Failure> {
+        let names = words::names(text);
+        let here = self.levels.get(self.at).tree;
+        if let Some((first, below)) = names.split_first()
+            && let Some(tree) = words::root(first)
+        {
+            return self.path(Levels::root(tree.unwrap_or(here)), below);
+        }
+        if text.starts_with('/') { self.path(Levels::root(here), &names) } else { self.relative(&names) }
+    }
+
+    /// What a word means here; cli.md 2.2.
+    pub(crate) fn resolve(&self, word: &str) -> Result<Meaning, Failure> {
+        let same = |name: &str| name.eq_ignore_ascii_case(word);
+        if let Some(general) = General::ALL.into_iter().find(|general| general.short().is_some_and(same)) {
+            return Ok(Meaning::General(general));
+        }
+        let level = self.levels.get(self.at);
+        let commands = level.context.map(|context| (context, of_context(context)));
+        let own = |fits: &dyn Fn(&str) -> bool| -> Vec<Meaning> {
+            let Some((context, commands)) = &commands else { return Vec::new() };
+            let fitting = commands.iter().filter(|command| fits(command.name()));
+            fitting.map(|command| Meaning::Command(context, *command)).collect()
+        };
+        if let Some(exact) = own(&same).pop() {
+            return Ok(exact);
+        }
+        if let Some(id) = self.levels.exact(self.at, word) {
+            return Ok(Meaning::Level(id));
+        }
+        if let Some(general) = General::ALL.into_iter().find(|general| same(general.name())) {
+            return Ok(Meaning::General(general));
+        }
+        if let Some(Some(tree)) = words::root(word) {
+            return Ok(Meaning::Root(tree));
+        }
+        if let Ok(number) = word.parse::<usize>() {
+            return self.item(number);
+        }
+        let beginning = |name: &str| starts_with(name, word);
+        let levels = self.levels.beginning(self.at, word).into_iter().map(Meaning::Level).collect();
+        let general: Vec<Meaning> = General::ALL
+            .into_iter()
+            .filter(|general| beginning(general.name()))
+            .map(Meaning::General)
+            .collect();
+        for mut candidates in [own(&beginning), levels, general] {
+            if candidates.len() > 1 {
+                let names: Vec<&str> = candidates.iter().map(|meaning| self.name(meaning)).collect();
+                return Err(Failure::invalid(format!("'{word}' may be {}", names.join(" or "))));
+            }
+            if let Some(one) = candidates.pop() {
+                return Ok(one);
+            }
+        }
+        Err(self.unknown(word))
+    }
+
+    fn item(&self, number: usize) -> Result<Meaning, Failure> {
+        let level = self.levels.get(self.at);
+        match (help::items(&self.levels, self.at).get(number), level.context) {
+            (Some(Item::Level(id)), _) => Ok(Meaning::Level(*id)),
+            (Some(Item::Command(command)), Some(context)) => Ok(Meaning::Command(context, *command)),
+            _ => Err(Failure::invalid(format!("help has no item {number} here"))),
+        }
+    }
+
+    fn name(&self, meaning: &Meaning) -> &'static str {
+        match meaning {
+            Meaning::Command(_, command) => command.name(),
+            Meaning::General(general) => general.name(),
+            Meaning::Level(id) => self.levels.get(*id).name,
+            Meaning::Root(tree) => tree.root(),
+        }
+    }
+
+    /// The hint for a word that means nothing: a forgotten `set`, the nearest name, or where to look.
+    fn unknown(&self, word: &str) -> Failure {
+        let level = self.levels.get(self.at);
+        if let Some(context) = level.context
+            && let Some(parameter) = context.parameter(word)
+        {
+            return Failure::invalid(format!("did you mean set {} ...?", parameter.name));
+        }
+        let commands = level.context.map(of_context).unwrap_or_default();
+        let names = commands.iter().map(|command| command.name());
+        let children = level.children.iter().map(|id| self.levels.get(*id).name);
+        let general = General::ALL.iter().map(|general| general.name());
+        match nearest(word, names.chain(children).chain(general)) {
+            Some(near) => Failure::invalid(format!("'{word}' is unknown here; did you mean {near}?")),
+            None => Failure::invalid(format!("'{word}' is unknown here; help lists what there is")),
+        }
+    }
+
+    fn command(
+        &mut self,
+        context: &'static Context,
+        command: Command,
+        mut words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Output, Failure> {
+        let name = command.name();
+        let before = words.len();
+        words.retain(|word| word.quoted || !word.text.eq_ignore_ascii_case("--force"));
+        let force = self.options.force || words.len() < before;
+        match command {
+            Command::Get => self.get(context, words),
+            Command::Detail => self.detail(context, words, io),
+            Command::Clear => {
+                let keys = context.keys().count();
+                let names = words.split_off(keys.min(words.len()));
+                let key = key_of(context, command, words)?;
+                if names.is_empty() {
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint("name the attributes to empty"));
+                }
+                let attributes = command.attributes(context);
+                let mut values = BTreeMap::new();
+                for word in names {
+                    let parameter = arguments::named(name, &attributes, &word.text)?;
+                    values.insert(parameter.name.to_owned(), None);
+                }
+                let edit = Edit::Set { context: context.full_path(), key, values };
+                self.commit(context, name, edit, force)
+            }
+            Command::Delete => {
+                let key = key_of(context, command, words)?;
+                self.commit(context, name, Edit::Delete { context: context.full_path(), key }, force)
+            }
+            Command::Set => {
+                let given = self.arguments(context, command, words, io)?;
+                let keys: Vec<&str> = context.keys().map(|parameter| parameter.name).collect();
+                let (key, values): (Vec<_>, Vec<_>) =
+                    given.into_iter().partition(|(parameter, _)| keys.contains(&parameter.name));
+                if values.is_empty() {
+                    let names: Vec<&str> = command.attributes(context).iter().map(|p| p.name).collect();
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint(format!("attributes: {}", names.join(", "))));
+                }
+                let values =
+                    values.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), Some(value)));
+                let key = key.into_iter().map(|(_, value)| value).collect();
+                let edit = Edit::Set { context: context.full_path(), key, values: values.collect() };
+                self.commit(context, name, edit, force)
+            }
+            Command::Add => {
+                let given = self.arguments(context, command, words, io)?;
+                let values = given.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value));
+                let edit = Edit::Add { context: context.full_path(), values: values.collect() };
+                self.commit(context, name, edit, force)
+            }
+            Command::Action(action) => {
+                let given = self.arguments(context, command, words, io)?;
+                if self.options.dry_run {
+                    return Err(Failure::refused(name, "what it would do cannot be shown without doing it"));
+                }
+                let value = |parameter: &Parameter| {
+                    given.iter().find(|(p, _)| p.name == parameter.name).map(|(_, value)| value.clone())
+                };
+                let arguments: Vec<Option<String>> = action.arguments.iter().map(value).collect();
+                let done = self
+                    .backend
+                    .action(context, action.name, &arguments, force)
+                    .map_err(|error| Failure::of(name, Some(context), error))?;
+                if done.query {
+                    return Ok(Output::lines(done.lines));
+                }
+                let applied = Applied { notes: done.committed.remarks.clone(), committed: done.committed };
+                let mut output = self.done(context, name, &applied);
+                if let (Some(json), false) = (&mut output.json, done.lines.is_empty()) {
+                    json["text"] = json!(done.lines);
+                }
+                output.lines.splice(0..0, done.lines);
+                Ok(output)
+            }
+        }
+    }
+
+    fn arguments(
+        &mut self,
+        context: &'static Context,
+        command: Command,
+        words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Vec<(&'static Parameter, String)>, Failure> {
+        let (positional, attributes) = (command.positional(context), command.attributes(context));
+        // Even a line that cannot be read may hold a secret.
+        let secrets = positional.iter().chain(&attributes).any(|parameter| parameter.is_secret());
+        let before = self.secret_seen;
+        self.secret_seen |= secrets && !words.is_empty();
+        let given = arguments::read(command.name(), &positional, &attributes, words, io)?;
+        self.secret_seen = before || given.secret_on_line;
+        if given.secret_on_line && self.options.lines_are_public {
+            io.warn("Warning: other users of this machine can see a secret on the command line.");
+        }
+        Ok(given.values)
+    }
+
+    fn snapshot(&mut self, context: &'static Context, command: &str) -> Result<Arc<Snapshot>, Failure> {
+        self.backend.snapshot(context).map_err(|error| Failure::of(command, Some(context), error))
+    }
+
+    fn get(&mut self, context: &'static Context, words: Vec<Word>) -> Result<Output, Failure> {
+        let mut effective = false;
+        let mut keys = Vec::new();
+        for word in words {
+            match word.text.as_str() {
+                "-e" if !word.quoted => effective = true,
+                other if !word.quoted && other.starts_with('-') && other.len() == 2 => {
+                    return Err(Failure::syntax("get", &format!("there is no option {other}"))
+                        .hint("-e shows what is in force"));
+                }
+                _ => keys.push(word.text),
+            }
+        }
+        if context.shape == Shape::Single {
+            let attributes = Command::Get.attributes(context);
+            let only = keys.iter().map(|name| arguments::named("get", &attributes, name));
+            let only: Vec<&'static Parameter> = only.collect::<Result<_, _>>()?;
+            let snapshot = self.snapshot(context, "get")?;
+            let rows: Vec<_> = snapshot.rows_of(context).iter().take(1).collect();
+            let mut lines = show::row_lines(context, rows.first().copied(), &only);
+            lines.extend(context.remark.and_then(|remark| remark(&snapshot, &[])));
+            return Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) });
+        }
+        if keys.len() > context.keys().count() {
+            let extra = keys.last().map_or("", String::as_str);
+            return Err(Failure::syntax("get", &format!("'{extra}' is one argument too many")));
+        }
+        let snapshot = self.snapshot(context, "get")?;
+        let words: Vec<&str> = keys.iter().map(String::as_str).collect();
+        if effective {
+            let Some(effective) = context.effective else {
+                return Err(Failure::syntax("get", "nothing is inherited here; -e is not possible"));
+            };
+            let rows = effective(&snapshot, &words);
+            let lines = match rows.first() {
+                Some(headers) => show::presented_lines(context, headers, &rows),
+                None => show::table_lines(context, &snapshot, &[]),
+            };
+            return Ok(Output { lines, json: Some(show::presented_json(context, &rows)) });
+        }
+        let rows = show::matching(context, &snapshot, &keys);
+        let mut lines = show::table_lines(context, &snapshot, &rows);
+        let remark = context.remark.and_then(|remark| remark(&snapshot, &words));
+        lines.extend(remark.clone());
+        Ok(Output { lines, json: Some(show::context_json(context, &rows, remark.as_deref())) })
+    }
+
+    fn detail(
+        &mut self,
+        context: &'static Context,
+        words: Vec<Word>,
+        _io: &mut dyn Console,
+    ) -> Result<Output, Failure> {
+        let key = key_of(context, Command::Detail, words)?;
+        let snapshot = self.snapshot(context, "detail")?;
+        let rows = show::matching(context, &snapshot, &key);
+        let Some(row) = rows.first() else {
+            return Err(Failure::refused("detail", &format!("Entry not found: {}", key.join(" "))));
+        };
+        let lines = show::row_lines(context, Some(row), &[]);
+        Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) })
+    }
+
+    fn commit(
+        &mut self,
+        context: &'static Context,
+        command: &str,
+        edit: Edit,
+        force: bool,
+    ) -> Result<Output, Failure> {
+        let author = Author(String::new());
+        let change = Change { author, comment: None, edits: vec![edit], force };
+        let refused = |error| Failure::of(command, Some(context), error);
+        if self.options.dry_run {
+            let preview = self.backend.preview(context, &change).map_err(refused)?;
+            return Ok(previewed(&preview.edits));
+        }
+        let applied = self.backend.commit(context, &change).map_err(refused)?;
+        Ok(self.done(context, command, &applied))
+    }
+
+    /// `...Done`, with the notices that belong to it.
+    pub(crate) fn done(&mut self, context: &'static Context, command: &str, applied: &Applied) -> Output {
+        let path = context.full_path();
+        self.done_at(&path, command, applied)
+    }
+
+    pub(crate) fn done_at(&mut self, path: &str, command: &str, applied: &Applied) -> Output {
+        let restart = &applied.committed.restart;
+        self.restart_needed |= !restart.is_empty();
+        let mut lines = Vec::new();
+        if !restart.is_empty() {
+            lines.push("*** Warning: BroadWorks needs to be restarted for the changes to take effect ***".to_owned());
+            lines.push(format!("A restart is required for: {}", restart.join(", ")));
+        }
+        lines.push(if applied.notes.is_empty() {
+            "...Done".to_owned()
+        } else {
+            format!("...Done [{}]", applied.notes.join("; "))
+        });
+        let json = json!({
+            "done": true,
+            "context": path,
+            "command": command,
+            "revision": applied.committed.revision,
+            "restart": restart,
+            "remarks": applied.notes,
+        });
+        Output { lines, json: Some(json) }
+    }
+
+    /// Whether the operator confirms.
+    pub(crate) fn confirm(&mut self, command: &str, io: &mut dyn Console) -> Result<bool, Failure> {
+        const QUESTION: &str = "Please confirm (Yes, Y, No, N): ";
+        if self.options.yes {
+            return Ok(true);
+        }
+        // An answer after `;` first, then whoever sits at the terminal.
+        let mut pending = self.pending.pop_front().map(|words| {
+            words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+        });
+        if pending.is_none() && !io.interactive() {
+            return Err(Failure::refused(command, "it needs a confirmation, and there is nobody to ask")
+                .hint("-y confirms everything"));
+        }
+        // Whoever answers neither so often does not mean to.
+        for _ in 0..20 {
+            let Some(answer) = pending.take().or_else(|| io.ask(QUESTION)) else { return Ok(false) };
+            match answer.trim().to_ascii_lowercase().as_str() {
+                "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ if !io.interactive() => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs a command file.
+    pub(crate) fn file(&mut self, name: &str, text: &str, io: &mut dyn Console) -> Result<Flow, Failure> {
+        if self.nesting >= MAX_NESTING {
+            return Err(Failure::refused("read", &format!("{name}: files are nested more than {MAX_NESTING} deep")));
+        }
+        self.nesting += 1;
+        let mut flow = Flow::Continue;
+        for line in text.lines() {
+            match self.run_quietly(line, io) {
+                Flow::Leave => {
+                    flow = Flow::Leave;
+                    break;
+                }
+                Flow::Failed(code) => {
+                    flow = Flow::Failed(code);
+                    if !self.options.keep_going {
+                        break;
+                    }
+                }
+                Flow::Continue => {}
+            }
+        }
+        self.nesting -= 1;
+        Ok(flow)
+    }
+
+    fn run_quietly(&mut self, line: &str, io: &mut dyn Console) -> Flow {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Flow::Continue;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let flow = self.run(line, io);
+        self.pending = pending;
+        flow
+    }
+}
+
+/// What a word means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Meaning {
+    Command(&'static Context, Command),
+    General(General),
+    Level(LevelId),
+    Root(Tree),
+}
+
+/// The key values of a command that takes nothing else.
+fn key_of(context: &'static Context, command: Command, words: Vec<Word>) -> Result<Vec<String>, Failure> {
+    if let Some(missing) = context.keys().nth(words.len()) {
+        return Err(Failure::missing(command.name(), missing));
+    }
+    let keys = context.keys().count();
+    if let Some(extra) = words.get(keys) {
+        let what = format!("'{}' is one argument too many", extra.text);
+        return Err(Failure::syntax(command.name(), &what));
+    }
+    Ok(words.into_iter().map(|word| word.text).collect())
+}
+
+/// What a change would do, without `...Done`.
+pub(crate) fn previewed(edits: &[openadp_settings::RowChange]) -> Output {
+    let mut lines: Vec<String> = edits.iter().flat_map(openadp_settings::RowChange::lines).collect();
+    lines.push(if edits.is_empty() { "Nothing would change." } else { "Dry run: nothing was changed." }.to_owned());
+    Output { lines, json: Some(json!({ "done": false, "dryRun": true, "changes": edits })) }
+}

@@ -1,0 +1,158 @@
+//! What went wrong, in the words of cli.md 3.5 and the exit codes of 7.1.
+
+use crate::backend::BackendError;
+use openadp_settings::{Context, Parameter, Problem, Problems};
+use serde_json::{Value as Json, json};
+
+/// Exit codes, by what the last failure was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// All done.
+    Done = 0,
+    /// A command was refused.
+    Refused = 1,
+    /// Syntax, or an unknown command.
+    Syntax = 2,
+    /// No rights.
+    Rights = 3,
+    /// The installation is out of reach.
+    Unreachable = 4,
+    /// Done, but a restart is needed; only with `--strict`.
+    Restart = 5,
+}
+
+/// A command that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    blocks: Vec<Block>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Block {
+    first: String,
+    grammar: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A word that means nothing here.
+    pub(crate) fn invalid(hint: impl Into<String>) -> Self {
+        Self::with(Code::Syntax, "Invalid command".to_owned(), None, Some(hint.into()))
+    }
+    /// A command that cannot be read.
+    pub(crate) fn syntax(command: &str, what: &str) -> Self {
+        Self::with(Code::Syntax, format!("[CLIError] Command {command}: {what}"), None, None)
+    }
+    /// A command that is refused.
+    pub(crate) fn refused(command: &str, what: &str) -> Self {
+        Self::with(Code::Refused, format!("[CLIError] Command {command}: {what}"), None, None)
+    }
+    /// A mandatory argument that is missing.
+    pub(crate) fn missing(command: &str, parameter: &Parameter) -> Self {
+        Self::syntax(command, "Mandatory parameter missing").grammar(grammar_line(parameter))
+    }
+    /// A failure that was printed where it happened, in a command file.
+    pub(crate) fn printed(code: Code) -> Self {
+        Self { code, blocks: Vec::new() }
+    }
+    pub(crate) fn grammar(mut self, line: String) -> Self {
+        if let Some(block) = self.blocks.first_mut() {
+            block.grammar = Some(line);
+        }
+        self
+    }
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Some(block) = self.blocks.first_mut() {
+            block.hint = Some(hint.into());
+        }
+        self
+    }
+
+    fn with(code: Code, first: String, grammar: Option<String>, hint: Option<String>) -> Self {
+        Self { code, blocks: vec![Block { first, grammar, hint }] }
+    }
+
+    /// What the store or a process answered.
+    pub(crate) fn of(command: &str, here: Option<&'static Context>, error: BackendError) -> Self {
+        match error {
+            BackendError::Refused(problems) => Self::problems(command, here, &problems),
+            BackendError::Rights(reason) => {
+                Self::with(Code::Rights, format!("[CLIError] Command {command}: {reason}"), None, None)
+            }
+            BackendError::Unreachable(reason) => {
+                Self::with(Code::Unreachable, format!("[CLIError] Command {command}: {reason}"), None, None)
+            }
+        }
+    }
+
+    fn problems(command: &str, here: Option<&'static Context>, problems: &Problems) -> Self {
+        let path = here.map(Context::full_path);
+        let code = if problems.is_unavailable() { Code::Unreachable } else { Code::Refused };
+        let mut blocks: Vec<Block> =
+            problems.0.iter().map(|problem| block(command, path.as_deref(), here, problem)).collect();
+        if let Some(last) = blocks.last_mut()
+            && last.hint.is_none()
+            && problems.0.iter().all(|problem| problem.forceable)
+        {
+            last.hint = Some("add --force to accept it all the same".to_owned());
+        }
+        Self { code, blocks }
+    }
+
+    /// The lines to print.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for block in &self.blocks {
+            lines.push(block.first.clone());
+            lines.extend(block.grammar.clone());
+            lines.extend(block.hint.as_ref().map(|hint| format!("Hint: {hint}")));
+        }
+        if self.blocks.iter().any(|block| block.first == "Invalid command") {
+            lines.push(String::new());
+        }
+        // Scripts look for the answer of success, so a failure does not even repeat it from the line.
+        lines.into_iter().map(|line| line.replace("...Done", "... Done")).collect()
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self) -> Json {
+        let problems: Vec<Json> = self
+            .blocks
+            .iter()
+            .map(|block| json!({ "message": block.first, "grammar": block.grammar, "hint": block.hint }))
+            .collect();
+        json!({ "failed": { "code": self.code as i32, "problems": problems } })
+    }
+}
+
+fn block(command: &str, path: Option<&str>, here: Option<&'static Context>, problem: &Problem) -> Block {
+    let mut what = problem.reason.clone();
+    let elsewhere = !problem.context.is_empty() && path != Some(problem.context.as_str());
+    let parameter = problem.parameter.as_deref();
+    match parameter {
+        Some(name) if elsewhere => what = format!("{} {name}: {what}", problem.context),
+        None if elsewhere => what = format!("{}: {what}", problem.context),
+        Some(name) => what = format!("{name}: {what}"),
+        None => {}
+    }
+    let declared = parameter.filter(|_| !elsewhere).and_then(|name| {
+        let context = here?;
+        let argument = || {
+            let action = context.actions.iter().find(|action| action.name.eq_ignore_ascii_case(command))?;
+            action.arguments.iter().find(|argument| argument.name == name)
+        };
+        argument().or_else(|| context.parameter(name))
+    });
+    // Scripts look for these words first on the line.
+    let first = match problem.reason.strip_prefix("Failed to write data to the configuration system: ") {
+        Some(reason) => format!("Failed to write data to the configuration system\n{reason}"),
+        None => format!("[CLIError] Command {command}: {what}"),
+    };
+    Block { first, grammar: declared.map(grammar_line), hint: problem.hint.clone() }
+}
+
+/// The line of the grammar that describes a parameter.
+pub(crate) fn grammar_line(parameter: &Parameter) -> String {
+    format!("<{}>, {}", parameter.name, parameter.kind.grammar())
+}

@@ -1,0 +1,263 @@
+//! The commands that are there at every level; cli.md 4.1.
+
+use crate::commands::General;
+use crate::console::Console;
+use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Meaning, Output, Session, Step, previewed};
+use crate::failure::Failure;
+use crate::help;
+use crate::levels::Levels;
+use crate::show::Table;
+use crate::words::Word;
+use openadp_settings::{Align, RowChange};
+use serde_json::json;
+use std::time::Duration;
+use time::macros::format_description;
+
+/// Revisions that are listed when no number is given.
+const LISTED: u64 = 20;
+/// Longest pause of a command file.
+const MAX_PAUSE: u64 = 3600;
+
+impl Session {
+    pub(crate) fn general(
+        &mut self,
+        general: General,
+        words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Step, Failure> {
+        let most = match general {
+            General::Exit | General::Quit => 0,
+            General::Diff | General::Config | General::Tree => 2,
+            General::Pause => usize::MAX,
+            _ => 1,
+        };
+        if let Some(extra) = words.get(most) {
+            let what = format!("'{}' is one argument too many", extra.text);
+            return Err(Failure::syntax(general.name(), &what));
+        }
+        let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
+        let first = words.first().map(String::as_str);
+        let output = match general {
+            General::Cd => {
+                self.at = match first {
+                    None => Levels::root(self.levels.get(self.at).tree),
+                    Some(path) => match self.typed_path(path)? {
+                        (at, None) => at,
+                        (_, Some(command)) => {
+                            return Err(Failure::invalid(format!("{command} is a command and no level")));
+                        }
+                    },
+                };
+                Output::none()
+            }
+            General::Config => self.config(&words)?,
+            General::Diff => self.diff(&words)?,
+            General::Exit => {
+                // Leaving loses nothing, so where nobody can be asked it just happens.
+                let asks = io.interactive() || !self.pending.is_empty();
+                if asks && !self.confirm("exit", io)? {
+                    return Ok(Step::Output(Output::none()));
+                }
+                if self.options.format == Format::Text {
+                    io.print("This session is ended.");
+                }
+                return Ok(Step::Leave);
+            }
+            General::Help => self.help(first)?,
+            General::History => {
+                let most = number("history", first, u64::MAX)?;
+                let skipped = self.history.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+                let entry = |(number, line): &(usize, String)| format!("{number:>5}  {line}");
+                Output::lines(self.history.iter().skip(skipped).map(entry).collect())
+            }
+            General::Pause => {
+                if let (Some(Ok(seconds)), 1) = (first.map(str::parse::<u64>), words.len()) {
+                    std::thread::sleep(Duration::from_secs(seconds.min(MAX_PAUSE)));
+                } else if io.interactive() {
+                    let text = words.join(" ");
+                    io.ask(if text.is_empty() { "Press return to go on " } else { &text });
+                }
+                Output::none()
+            }
+            General::Quit => {
+                self.at = self.levels.get(self.at).parent.unwrap_or(self.at);
+                Output::none()
+            }
+            General::Read => {
+                let file = first.ok_or_else(|| Failure::syntax("read", "Mandatory parameter missing"))?;
+                let text = io
+                    .read_file(file, MAX_COMMAND_FILE)
+                    .map_err(|error| Failure::refused("read", &format!("cannot read {file}: {error}")))?;
+                return self.then(|session| session.file(file, &text, io));
+            }
+            General::Repeat => {
+                let wanted = first.map(|_| number("repeat", first, 0)).transpose()?;
+                let found = match wanted {
+                    None => self.history.back(),
+                    Some(wanted) => self.history.iter().find(|(number, _)| *number as u64 == wanted),
+                };
+                let Some((_, line)) = found.cloned() else {
+                    return Err(Failure::refused("repeat", "the history has no such line"));
+                };
+                if self.nesting > 0 || self.repeats(&line) {
+                    return Err(Failure::refused("repeat", "a repetition is not repeated"));
+                }
+                if self.options.format == Format::Text {
+                    io.print(&line);
+                }
+                return self.then(|session| session.file("repeat", &line, io));
+            }
+            General::Revisions => self.revisions(number("revisions", first, LISTED)?)?,
+            General::Rollback => {
+                let to = match first {
+                    None => return Err(Failure::syntax("rollback", "Mandatory parameter missing")
+                        .grammar("<revision>, Integer".to_owned())
+                        .hint("revisions lists them")),
+                    Some(_) => number("rollback", first, 0)?,
+                };
+                return self.rollback(to, io).map(Step::Output);
+            }
+            General::Tree => {
+                let commands = words.iter().any(|word| word == "-c");
+                let depth = words.iter().find(|word| *word != "-c").map(String::as_str);
+                let depth = number("tree", depth, u64::MAX)?;
+                let depth = usize::try_from(depth).unwrap_or(usize::MAX);
+                Output::lines(help::tree(&self.levels, self.at, depth, commands))
+            }
+        };
+        Ok(Step::Output(output))
+    }
+
+    /// Whether a line of the history is itself a repetition.
+    fn repeats(&self, line: &str) -> bool {
+        let first = line.split([' ', ';']).next().unwrap_or_default();
+        matches!(self.resolve(first), Ok(Meaning::General(General::Repeat)))
+    }
+
+    /// Lines that ran within a line: a failure among them is the line's own, already printed.
+    fn then(&mut self, run: impl FnOnce(&mut Self) -> Result<Flow, Failure>) -> Result<Step, Failure> {
+        match run(self)? {
+            Flow::Leave => Ok(Step::Leave),
+            Flow::Continue => Ok(Step::Output(Output::none())),
+            Flow::Failed(code) => Err(Failure::printed(code)),
+        }
+    }
+
+    fn config(&mut self, words: &[String]) -> Result<Output, Failure> {
+        if let [name, value] = words {
+            match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
+                ("format", "text") => self.options.format = Format::Text,
+                ("format", "json") => self.options.format = Format::Json,
+                ("confirmations", "true") => self.options.yes = false,
+                ("confirmations", "false") => self.options.yes = true,
+                _ => {
+                    return Err(Failure::syntax("config", &format!("{name} {value} is no setting of the session"))
+                        .hint("format text, format json, confirmations true, confirmations false"));
+                }
+            }
+            return Ok(Output::none());
+        }
+        if let Some(name) = words.first() {
+            return Err(Failure::syntax("config", &format!("{name} has no value")));
+        }
+        let format = if self.options.format == Format::Json { "json" } else { "text" };
+        Ok(Output::lines(vec![
+            format!("  format = {format}"),
+            format!("  confirmations = {}", !self.options.yes),
+        ]))
+    }
+
+    fn help(&self, word: Option<&str>) -> Result<Output, Failure> {
+        let Some(word) = word else { return Ok(Output::lines(help::level(&self.levels, self.at))) };
+        // A command in full goes before a general one's short form: `h add` is about `add`.
+        let context = self.levels.get(self.at).context;
+        let commands = context.map(crate::commands::of_context).unwrap_or_default();
+        if let (Some(context), Some(command)) =
+            (context, commands.iter().find(|command| command.name().eq_ignore_ascii_case(word)))
+        {
+            return Ok(Output::lines(help::command(context, *command)));
+        }
+        Ok(Output::lines(match self.resolve(word)? {
+            Meaning::Command(context, command) => help::command(context, command),
+            Meaning::General(general) => help::general(general),
+            Meaning::Level(at) => help::level(&self.levels, at),
+            Meaning::Root(tree) => help::level(&self.levels, Levels::root(tree)),
+        }))
+    }
+
+    fn revisions(&mut self, most: u64) -> Result<Output, Failure> {
+        let failed = |error| Failure::of("revisions", None, error);
+        let mut revisions = self.backend.revisions(0, u64::MAX).map_err(failed)?;
+        let skipped = revisions.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+        revisions.drain(..skipped);
+        let mut table = Table::new(vec![
+            ("Revision".to_owned(), Align::Right),
+            ("Time".to_owned(), Align::Left),
+            ("Author".to_owned(), Align::Left),
+            ("Change".to_owned(), Align::Left),
+        ]);
+        let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+        for revision in &revisions {
+            let time = revision.time.format(form).unwrap_or_default();
+            let mut contexts: Vec<&str> = revision.edits.iter().map(|edit| edit.context.as_str()).collect();
+            contexts.dedup();
+            let what = match (&revision.comment, contexts.as_slice()) {
+                (Some(comment), _) => comment.clone(),
+                (None, [one]) => (*one).to_owned(),
+                (None, [first, rest @ ..]) => format!("{first} and {} more", rest.len()),
+                (None, []) => String::new(),
+            };
+            table.row(vec![revision.number.to_string(), time, revision.author.0.clone(), what]);
+        }
+        Ok(Output { lines: table.lines(), json: Some(json!({ "revisions": revisions })) })
+    }
+
+    fn diff(&mut self, words: &[String]) -> Result<Output, Failure> {
+        let failed = |error| Failure::of("diff", None, error);
+        let revision = |index: usize| number("diff", words.get(index).map(String::as_str), 0);
+        let edits = match words.len() {
+            0 => {
+                let all = self.backend.revisions(0, u64::MAX).map_err(failed)?;
+                all.into_iter().next_back().map(|revision| revision.edits).unwrap_or_default()
+            }
+            1 => {
+                let to = revision(0)?;
+                // Also tells that there is no such revision.
+                self.backend.diff(to.saturating_sub(1), to).map_err(failed)?
+            }
+            _ => self.backend.diff(revision(0)?, revision(1)?).map_err(failed)?,
+        };
+        let mut lines: Vec<String> = edits.iter().flat_map(RowChange::lines).collect();
+        if lines.is_empty() {
+            lines.push("No difference.".to_owned());
+        }
+        Ok(Output { lines, json: Some(json!({ "changes": edits })) })
+    }
+
+    fn rollback(&mut self, to: u64, io: &mut dyn Console) -> Result<Output, Failure> {
+        let failed = |error| Failure::of("rollback", None, error);
+        let force = self.options.force;
+        let preview = self.backend.preview_rollback(to, force).map_err(failed)?;
+        if self.options.dry_run {
+            return Ok(previewed(&preview.edits));
+        }
+        if !preview.edits.is_empty() && !self.options.yes {
+            if self.options.format == Format::Text {
+                for line in preview.edits.iter().flat_map(RowChange::lines) {
+                    io.print(&line);
+                }
+                io.print("Continue?");
+            }
+            if !self.confirm("rollback", io)? {
+                return Ok(Output::lines(vec!["Nothing was changed.".to_owned()]));
+            }
+        }
+        let applied = self.backend.rollback(to, force).map_err(failed)?;
+        Ok(self.done_at("", "rollback", &applied))
+    }
+}
+
+fn number(command: &str, word: Option<&str>, otherwise: u64) -> Result<u64, Failure> {
+    let Some(word) = word else { return Ok(otherwise) };
+    word.parse().map_err(|_| Failure::syntax(command, &format!("'{word}' is not a number")))
+}

@@ -1,0 +1,89 @@
+//! The real declarations: they fit together, and every context can be walked, read and explained.
+
+mod common;
+
+use common::{Script, session, type_lines};
+use openadp_cli::{Flow, Options, modules};
+use openadp_settings::{Registry, Shape, Store};
+
+fn registry() -> Registry {
+    Registry::new(modules()).unwrap()
+}
+
+#[test]
+fn every_context_is_walked_read_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry();
+    let mut session = session(dir.path(), &registry, Options::default());
+    let mut script = Script::default();
+    for context in registry.contexts() {
+        let path = context.full_path();
+        let names: Vec<String> = context.aliases.iter().map(|alias| format!("{}/{alias}", context.tree.root())).collect();
+        for name in names.iter().chain([&path]) {
+            assert_eq!(session.line(&format!("cd /{name}"), &mut script), Flow::Continue, "{name}: {}", script.transcript);
+            assert_eq!(session.prompt(), format!("{path}> "), "{name}");
+        }
+        let mut run = |line: &str| {
+            script.transcript.clear();
+            let flow = session.line(line, &mut script);
+            assert_eq!(flow, Flow::Continue, "{path}> {line}: {}", script.transcript);
+            script.transcript.clone()
+        };
+        run("help");
+        if context.shape != Shape::Actions {
+            let text = run("get");
+            assert!(!text.is_empty(), "{path}");
+            assert!(context.shape == Shape::Single || text.contains("found."), "{path}: {text}");
+        }
+        for action in context.actions {
+            assert!(run(&format!("help {}", action.name)).contains(action.name));
+            for argument in action.arguments {
+                assert!(!argument.help.trim().is_empty(), "{path} {} {} has no help", action.name, argument.name);
+            }
+        }
+        for parameter in context.parameters {
+            assert!(!parameter.help.trim().is_empty(), "{path} {} has no help", parameter.name);
+        }
+        for command in ["set", "add", "delete", "clear"] {
+            script.transcript.clear();
+            session.line(&format!("help {command}"), &mut script);
+        }
+    }
+}
+
+#[test]
+fn a_fresh_installation_passes_its_own_checks() {
+    let store = Store::in_memory(registry());
+    assert_eq!(store.registry().check(&store.current()), []);
+}
+
+#[test]
+fn the_tree_and_a_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry();
+    let mut session = session(dir.path(), &registry, Options::default());
+    insta::assert_snapshot!(type_lines(
+        &mut session,
+        &mut Script::default(),
+        "tree
+         AS_CLI
+         tree
+         ADP_CLI/Applications/AuthenticationService/TokenManagement> get
+         ADP_CLI/Applications/authenticationService/TokenManagement> set tokenDurationInHours 1440
+         ADP_CLI/Applications/AuthService/TokenManagement> set tokenDurationInHours 4321
+         ADP_CLI/Applications/AuthenticationService/TokenManagement> help set
+         ADP_CLI/Interface/CTI/CTIServer> help add
+         ADP_CLI/Interface/CTI/CTIServer> add 127.0.0.9 8012 true true true
+         ADP_CLI/Interface/CTI/CTIServer> get
+         ADP_CLI/Interface/CTI/CTIServer> add 127.0.0.9 8012 true true true
+         ADP_CLI/System/SSLCommonSettings/JSSE/Ciphers> get
+         ADP_CLI/Interface/Http/SSLCommonSettings/Ciphers> get
+         ADP_CLI/Interface/Http/SSLCommonSettings/Protocols> get -e
+         ADP_CLI/Interface/Http/HttpServer/SSLSettings/Ciphers> add 127.0.0.9 443 ECDHE-ECDSA-CHACHA20-POLY1305
+         ADP_CLI/Interface/CTI/SSLCommonSettings/ClientAuthentication/Trusts> help updateTrust
+         XSP|ADP_CLI/Interface/CTI/CTIServerSSLSettings/Protocols> get 127.0.0.9
+         AS_CLI/System/ClientIdentity> add bwcticlient.webex.com
+         AS_CLI/System/ClientIdentity> get
+         XSP|ADP_CLI/Applications/Xsi-Events/BWIntegration> eventQueueSize = 2000"
+    ));
+}
