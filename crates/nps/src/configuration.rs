@@ -3,8 +3,8 @@
 use crate::gateway::apns::SigningKey;
 use crate::gateway::fcm::ServiceAccount;
 use crate::settings::{
-    AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsProduction, DevelopmentToken, Fcm, FcmApplication,
-    FcmProject, General, PROJECT_WORD, ProductionToken,
+    AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsProduction, DevelopmentToken, Fcm,
+    FcmApplication, FcmProject, General, PROJECT_WORD, ProductionToken,
 };
 use crate::transport::Endpoint;
 use arc_swap::ArcSwap;
@@ -72,20 +72,21 @@ impl Configuration {
         let keys = signing_keys(snapshot);
         let production = snapshot.get::<ApnsProduction>();
         let development = snapshot.get::<ApnsDevelopment>();
-        let environment = |url: &str, pool_size, timeout_millis, idle_seconds, rows: Vec<(String, Option<String>)>| {
-            let url = url.trim_end_matches('/').to_owned();
-            ApnsEnvironment {
-                endpoint: Url::parse(&url).ok().as_ref().and_then(Endpoint::of),
-                url,
-                pool_size,
-                timeout: Duration::from_millis(timeout_millis),
-                idle: Duration::from_secs(idle_seconds),
-                applications: rows
-                    .into_iter()
-                    .map(|(app, key)| (app, key.and_then(|key| keys.get(&key).cloned())))
-                    .collect(),
-            }
-        };
+        let environment =
+            |url: &str, pool_size, timeout_millis, idle_seconds, rows: Vec<(String, Option<String>)>| {
+                let url = url.trim_end_matches('/').to_owned();
+                ApnsEnvironment {
+                    endpoint: Url::parse(&url).ok().as_ref().and_then(Endpoint::of),
+                    url,
+                    pool_size,
+                    timeout: Duration::from_millis(timeout_millis),
+                    idle: Duration::from_secs(idle_seconds),
+                    applications: rows
+                        .into_iter()
+                        .map(|(app, key)| (app, key.and_then(|key| keys.get(&key).cloned())))
+                        .collect(),
+                }
+            };
         Self {
             revision: snapshot.revision(),
             general: snapshot.get(),
@@ -98,14 +99,22 @@ impl Configuration {
                     production.pool_size,
                     production.timeout_millis,
                     production.idle_seconds,
-                    snapshot.rows::<ProductionToken>().into_iter().map(|r| (r.app_id, r.auth_key_id)).collect(),
+                    snapshot
+                        .rows::<ProductionToken>()
+                        .into_iter()
+                        .map(|r| (r.app_id, r.auth_key_id))
+                        .collect(),
                 ),
                 environment(
                     &development.url,
                     development.pool_size,
                     development.timeout_millis,
                     development.idle_seconds,
-                    snapshot.rows::<DevelopmentToken>().into_iter().map(|r| (r.app_id, r.auth_key_id)).collect(),
+                    snapshot
+                        .rows::<DevelopmentToken>()
+                        .into_iter()
+                        .map(|r| (r.app_id, r.auth_key_id))
+                        .collect(),
                 ),
             ],
         }
@@ -156,7 +165,9 @@ fn signing_keys(snapshot: &Snapshot) -> HashMap<String, SigningKey> {
     for row in snapshot.rows::<ApnsAuthKey>() {
         match SigningKey::parse(&row.auth_key_id, &row.team_id, row.auth_key.expose()) {
             Ok(key) => drop(keys.insert(row.auth_key_id, key)),
-            Err(error) => tracing::error!(alarm = "pushCredentialsUnusable", key = row.auth_key_id, %error, "APNs key"),
+            Err(error) => {
+                tracing::error!(alarm = "pushCredentialsUnusable", key = row.auth_key_id, %error, "APNs key")
+            }
         }
     }
     keys
@@ -184,7 +195,11 @@ fn fcm(snapshot: &Snapshot) -> FcmConfiguration {
         timeout: Duration::from_millis(fcm.timeout_millis),
         idle: Duration::from_secs(fcm.idle_seconds),
         projects: projects.collect(),
-        applications: snapshot.rows::<FcmApplication>().into_iter().map(|r| (r.application_id, r.project_id)).collect(),
+        applications: snapshot
+            .rows::<FcmApplication>()
+            .into_iter()
+            .map(|r| (r.application_id, r.project_id))
+            .collect(),
     }
 }
 

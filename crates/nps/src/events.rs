@@ -20,8 +20,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A target is done with.
-pub(crate) fn target_done(provider: Provider, event: &'static str, status: Status, reason: &str, latency: Duration) {
-    metrics::counter!("nps_pushes_total", "provider" => provider.name(), "status" => status.name()).increment(1);
+pub(crate) fn target_done(
+    provider: Provider,
+    event: &'static str,
+    status: Status,
+    reason: &str,
+    latency: Duration,
+) {
+    metrics::counter!("nps_pushes_total", "provider" => provider.name(), "status" => status.name())
+        .increment(1);
     metrics::histogram!("nps_push_seconds", "provider" => provider.name()).record(latency.as_secs_f64());
     let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
     let (provider, status) = (provider.name(), status.name());

@@ -19,12 +19,14 @@ mod gateway;
 mod http;
 mod service;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod wire;
 
 pub use settings::{
-    AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsGeneral, ApnsProduction, DevelopmentToken, Fcm,
-    FcmApplication, FcmProject, General, MODULE, ProductionToken,
+    AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsGeneral, ApnsProduction, DevelopmentToken,
+    Fcm, FcmApplication, FcmProject, General, MODULE, ProductionToken,
 };
 
 use configuration::Configurations;
@@ -82,7 +84,8 @@ pub fn router(needs: Needs) -> axum::Router {
     let Needs { store, clock, tls, tasks, shutdown } = needs;
     let configurations = Arc::new(Configurations::new(store));
     let connector = Arc::new(Connector::new(tls));
-    let apns = Apns::new(configurations.clone(), connector.clone(), clock.clone(), tasks.clone(), shutdown.clone());
+    let apns =
+        Apns::new(configurations.clone(), connector.clone(), clock.clone(), tasks.clone(), shutdown.clone());
     let fcm = FcmGateway::new(configurations.clone(), connector, clock.clone(), tasks.clone(), shutdown);
     let service = Service::new(Deps {
         configurations: configurations.clone(),

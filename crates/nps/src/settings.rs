@@ -4,8 +4,8 @@
 
 use crate::gateway::{apns, fcm};
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Context, Edit, Kind, Module, Parameter, Problem, Problems, Secret, Settings,
-    Snapshot, Tree, context,
+    Action, ActionContext, ActionOutput, Context, Edit, Kind, Module, Parameter, Problem, Problems, Secret,
+    Settings, Snapshot, Tree, context,
 };
 use std::collections::BTreeMap;
 
@@ -242,7 +242,8 @@ fn check(snapshot: &Snapshot) -> Vec<Problem> {
     let mut problems = Vec::new();
     let fcm = snapshot.get::<Fcm>();
     if !fcm.push_url.contains(PROJECT_WORD) {
-        let reason = format!("the word {PROJECT_WORD} is missing: every project would be pushed through the same URL");
+        let reason =
+            format!("the word {PROJECT_WORD} is missing: every project would be pushed through the same URL");
         problems.push(Problem::new(Fcm::CONTEXT.full_path(), reason).parameter("pushURL"));
     }
     let projects: Vec<String> = snapshot.rows::<FcmProject>().into_iter().map(|row| row.project_id).collect();

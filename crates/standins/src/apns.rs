@@ -34,6 +34,8 @@ const PAYLOAD: usize = 4096;
 const COLLAPSE_ID: usize = 64;
 /// Most device tokens remembered; the lab and the tests have a few dozen.
 const TOKENS: usize = 100_000;
+/// What the topic of VoIP pushes ends in.
+const VOIP_SUFFIX: &str = ".voip";
 /// Streams a connection may have at once.
 const STREAMS: u32 = 1000;
 
@@ -166,7 +168,8 @@ impl Provider for Apns {
     async fn answer(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
         let (head, incoming) = request.into_parts();
         let text = |name: &str| single(&head.headers, name).unwrap_or_default().to_owned();
-        let id = single(&head.headers, "apns-id").map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        let id =
+            single(&head.headers, "apns-id").map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
         let mut push = ApnsPush {
             at: (self.clock)(),
             connection: connection.number,
@@ -184,33 +187,35 @@ impl Provider for Apns {
         let body = server::body(incoming, VOIP_PAYLOAD + 1).await;
         let judged = self.judge(&connection, &head.method, head.uri.path(), &head.headers, &body, &mut push);
         let id = HeaderValue::from_str(&push.id).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let reply = match judged {
-            Err(refusal) => {
-                push.verdict = Verdict { status: refusal.status, reason: Some(refusal.reason.to_owned()) };
-                Reply::Response(refusal_response(refusal.status, refusal.reason, refusal.timestamp, &id))
-            }
-            Ok(()) => {
-                let (reply, status, reason) = server::play(
-                    &self.scripts,
-                    self.scripts.next(),
-                    |status, reason| refusal_response(status, reason, None, &id),
-                    || {
-                        let mut response = Response::new(Full::new(Bytes::new()));
-                        response.headers_mut().insert("apns-id", id.clone());
-                        response
-                    },
-                )
-                .await;
-                push.verdict = Verdict { status, reason };
-                reply
-            }
+        let reply = if let Err(refusal) = judged {
+            push.verdict = Verdict { status: refusal.status, reason: Some(refusal.reason.to_owned()) };
+            Reply::Response(refusal_response(refusal.status, refusal.reason, refusal.timestamp, &id))
+        } else {
+            let (reply, status, reason) = server::play(
+                &self.scripts,
+                self.scripts.next(),
+                |status, reason| refusal_response(status, reason, None, &id),
+                || {
+                    let mut response = Response::new(Full::new(Bytes::new()));
+                    response.headers_mut().insert("apns-id", id.clone());
+                    response
+                },
+            )
+            .await;
+            push.verdict = Verdict { status, reason };
+            reply
         };
         self.log.add(Received::Apns(push));
         reply
     }
 }
 
-fn refusal_response(status: u16, reason: &str, timestamp: Option<i64>, id: &HeaderValue) -> Response<Full<Bytes>> {
+fn refusal_response(
+    status: u16,
+    reason: &str,
+    timestamp: Option<i64>,
+    id: &HeaderValue,
+) -> Response<Full<Bytes>> {
     let mut body = serde_json::json!({ "reason": reason });
     if let Some(timestamp) = timestamp {
         body["timestamp"] = timestamp.into();
@@ -248,7 +253,7 @@ impl Apns {
         }
         self.check_provider_token(connection, headers, push)?;
         let voip = self.check_headers(headers, push)?;
-        self.check_payload(voip, body, push)?;
+        check_payload(voip, body, push)?;
         self.check_device(token, push)
     }
 
@@ -309,7 +314,7 @@ impl Apns {
         if !push.topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
             return Err(refuse(400, "BadTopic"));
         }
-        let bundle = push.topic.strip_suffix(".voip").unwrap_or(&push.topic);
+        let bundle = push.topic.strip_suffix(VOIP_SUFFIX).unwrap_or(&push.topic);
         if !self.apps.iter().any(|app| app == bundle || *app == push.topic) {
             return Err(refuse(400, "TopicDisallowed"));
         }
@@ -318,7 +323,7 @@ impl Apns {
             "alert" | "background" => false,
             _ => return Err(refuse(400, "InvalidPushType")),
         };
-        if voip != push.topic.ends_with(".voip") {
+        if voip != push.topic.strip_suffix(VOIP_SUFFIX).is_some() {
             return Err(refuse(400, "InvalidPushType"));
         }
         match (push.push_type.as_str(), push.priority.as_str()) {
@@ -339,26 +344,10 @@ impl Apns {
         Ok(voip)
     }
 
-    fn check_payload(&self, voip: bool, body: &Result<Bytes, BodyFault>, push: &mut ApnsPush) -> Result<(), Refusal> {
-        let body = match body {
-            Ok(body) => body,
-            Err(BodyFault::TooLong) => return Err(refuse(413, "PayloadTooLarge")),
-            Err(BodyFault::Broken) => return Err(refuse(400, "PayloadEmpty")),
-        };
-        if body.len() > if voip { VOIP_PAYLOAD } else { PAYLOAD } {
-            return Err(refuse(413, "PayloadTooLarge"));
-        }
-        push.payload = serde_json::from_slice(body).unwrap_or_default();
-        if !push.payload.get("aps").is_some_and(Value::is_object) {
-            return Err(refuse(400, "PayloadEmpty"));
-        }
-        Ok(())
-    }
-
     fn check_device(&self, token: &str, push: &ApnsPush) -> Result<(), Refusal> {
         // Apple's tokens have 32 bytes today; up to 100 are announced.
         if !(64..=200).contains(&token.len())
-            || token.len() % 2 != 0
+            || !token.len().is_multiple_of(2)
             || !token.bytes().all(|byte| byte.is_ascii_hexdigit())
         {
             return Err(refuse(400, "BadDeviceToken"));
@@ -380,4 +369,20 @@ impl Apns {
             }
         }
     }
+}
+
+fn check_payload(voip: bool, body: &Result<Bytes, BodyFault>, push: &mut ApnsPush) -> Result<(), Refusal> {
+    let body = match body {
+        Ok(body) => body,
+        Err(BodyFault::TooLong) => return Err(refuse(413, "PayloadTooLarge")),
+        Err(BodyFault::Broken) => return Err(refuse(400, "PayloadEmpty")),
+    };
+    if body.len() > if voip { VOIP_PAYLOAD } else { PAYLOAD } {
+        return Err(refuse(413, "PayloadTooLarge"));
+    }
+    push.payload = serde_json::from_slice(body).unwrap_or_default();
+    if !push.payload.get("aps").is_some_and(Value::is_object) {
+        return Err(refuse(400, "PayloadEmpty"));
+    }
+    Ok(())
 }

@@ -55,7 +55,8 @@ impl<'a> Jws<'a> {
     }
     /// Whether the signature is the key's.
     pub(crate) fn verified_by(&self, key: &PublicKey) -> bool {
-        self.header("alg") == Some(key.algorithm) && key.key.verify_sig(self.signed.as_bytes(), &self.signature).is_ok()
+        self.header("alg") == Some(key.algorithm)
+            && key.key.verify_sig(self.signed.as_bytes(), &self.signature).is_ok()
     }
 }
 

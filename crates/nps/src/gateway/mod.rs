@@ -147,7 +147,9 @@ fn expiry(notification: &Notification, now: OffsetDateTime) -> OffsetDateTime {
         // Section 7: missed calls for an hour, messages for a day.
         Event::MissedCall | Event::CallEnded => time::Duration::hours(1),
         Event::Mwi => time::Duration::hours(24),
-        Event::CallUpdate | Event::MobileCallInfo | Event::NewCall | Event::RingSplash => time::Duration::seconds(60),
+        Event::CallUpdate | Event::MobileCallInfo | Event::NewCall | Event::RingSplash => {
+            time::Duration::seconds(60)
+        }
     };
     notification.expires_at.unwrap_or(now + default)
 }

@@ -43,6 +43,7 @@ pub(super) fn check(configuration: &Configuration, request: &Request) -> Result<
 fn same(given: &[u8], secret: &[u8]) -> bool {
     let digest = |bytes| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let equal =
-        aws_lc_rs::constant_time::verify_slices_are_equal(digest(given).as_ref(), digest(secret).as_ref()).is_ok();
+        aws_lc_rs::constant_time::verify_slices_are_equal(digest(given).as_ref(), digest(secret).as_ref())
+            .is_ok();
     equal && !secret.is_empty()
 }

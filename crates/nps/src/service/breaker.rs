@@ -55,7 +55,13 @@ impl Breakers {
         }
     }
     /// A push was refused for its configuration (`for_how_long`: a provider's own wish).
-    pub(super) fn refused(&self, provider: Provider, application: &str, for_how_long: Option<Duration>, now: Instant) {
+    pub(super) fn refused(
+        &self,
+        provider: Provider,
+        application: &str,
+        for_how_long: Option<Duration>,
+        now: Instant,
+    ) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.open.len() >= MOST {
             state.open.retain(|_, open| now < open.until);
@@ -99,7 +105,11 @@ mod tests {
         assert_eq!(ask(later), Passage::Probe);
         breakers.refused(Provider::Fcm, "app", None, later);
         assert_eq!(ask(later), Passage::Closed);
-        assert_eq!(breakers.ask(Provider::Fcm, "app", 2, later), Passage::Open, "changed settings start anew");
+        assert_eq!(
+            breakers.ask(Provider::Fcm, "app", 2, later),
+            Passage::Open,
+            "changed settings start anew"
+        );
     }
 
     #[test]

@@ -93,7 +93,10 @@ impl Done {
 enum Verdict {
     Done(Done),
     /// Tried again, with what it comes to if there is no more time.
-    Again { after: Option<Duration>, otherwise: Done },
+    Again {
+        after: Option<Duration>,
+        otherwise: Done,
+    },
 }
 
 impl Service {
@@ -181,7 +184,9 @@ impl Inner {
     fn time_left(&self, notification: &Notification) -> Duration {
         match notification.expires_at {
             None => UNHURRIED,
-            Some(expires) => Duration::try_from(expires - self.deps.clock.now()).unwrap_or_default().min(LONGEST),
+            Some(expires) => {
+                Duration::try_from(expires - self.deps.clock.now()).unwrap_or_default().min(LONGEST)
+            }
         }
     }
 
@@ -218,12 +223,16 @@ impl Inner {
     async fn in_line(&self, notification: &Notification, target: &Target, deadline: Instant) -> Option<Done> {
         let standing = match notification.event {
             Event::CallEnded => Standing::Ends,
-            Event::CallUpdate | Event::MobileCallInfo | Event::NewCall | Event::RingSplash => Standing::Yields,
+            Event::CallUpdate | Event::MobileCallInfo | Event::NewCall | Event::RingSplash => {
+                Standing::Yields
+            }
             Event::MissedCall | Event::Mwi => Standing::Apart,
         };
         let line = (target.registration_id.clone(), notification.call_id.clone());
         let wait = deadline - LEAST_TIME;
-        let place = tokio::time::timeout_at(wait, self.order.enter(line, notification.seq, standing)).await.ok()??;
+        let place = tokio::time::timeout_at(wait, self.order.enter(line, notification.seq, standing))
+            .await
+            .ok()??;
         let rank = Rank { may_wait: !notification.event.of_call(), deadline };
         let provider = Provider::of(target.os);
         let (mut retries, mut unknown) = (0, 0);
@@ -233,10 +242,13 @@ impl Inner {
             }
             let configuration = self.deps.configurations.current();
             let general = &configuration.general;
-            let turn = self.turns.take(rank, general.maximum_concurrent_pushes, general.maximum_waiting_pushes);
+            let turn =
+                self.turns.take(rank, general.maximum_concurrent_pushes, general.maximum_waiting_pushes);
             let turn = match tokio::time::timeout_at(wait, turn).await.ok()? {
                 Ok(turn) => turn,
-                Err(_full) => return Some(Done::new(Status::Throttled, "this server has too many pushes waiting")),
+                Err(_full) => {
+                    return Some(Done::new(Status::Throttled, "this server has too many pushes waiting"));
+                }
             };
             let passage =
                 self.breakers.ask(provider, &target.application_id, configuration.revision, Instant::now());
@@ -251,7 +263,8 @@ impl Inner {
                 Provider::Apns => &self.deps.apns,
                 Provider::Fcm => &self.deps.fcm,
             };
-            let outcome = gateway.push(Push { notification, target, now: self.deps.clock.now(), deadline }).await;
+            let outcome =
+                gateway.push(Push { notification, target, now: self.deps.clock.now(), deadline }).await;
             drop(turn);
             self.tell_breaker(provider, target, passage, &outcome);
             // Whether the phone rang is not known: a call rings twice at most.
@@ -380,7 +393,8 @@ impl Inner {
         self.deaths.add(&target.registration_id, &target.application_id, &invalid_since, reason, now);
         // A guarded reason may turn out to be a mix-up: such tokens are tried again.
         if !guarded {
-            let death = Death { revision, at: now, invalid_since: invalid_since.clone(), reason: reason.to_owned() };
+            let death =
+                Death { revision, at: now, invalid_since: invalid_since.clone(), reason: reason.to_owned() };
             let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
             dead.put(Self::token_key(provider, target), death);
         }

@@ -33,7 +33,10 @@ impl Submitted {
         // Too late, or the process ends: what is there by now is the answer.
         drop(tokio::time::timeout(wait, self.progress.wait_for(|progress| progress.done)).await);
         let progress = self.progress.borrow().clone();
-        (Answer { notification_id: self.notification_id.to_string(), results: progress.results }, progress.done)
+        (
+            Answer { notification_id: self.notification_id.to_string(), results: progress.results },
+            progress.done,
+        )
     }
 }
 

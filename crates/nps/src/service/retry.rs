@@ -38,7 +38,12 @@ fn jittered(retry: usize) -> Option<Duration> {
 }
 
 /// When retry number `retry` (from 0) begins: not before the peer's own wish, and with time left. `None`: not at all.
-pub(super) fn next(retry: usize, after: Option<Duration>, now: Instant, deadline: Instant) -> Option<Instant> {
+pub(super) fn next(
+    retry: usize,
+    after: Option<Duration>,
+    now: Instant,
+    deadline: Instant,
+) -> Option<Instant> {
     let wait = jittered(retry)?.max(after.unwrap_or_default());
     let at = now + wait;
     (at + LEAST_TIME <= deadline).then_some(at)

@@ -462,4 +462,3 @@ fn classify(error: hyper::Error) -> SendError {
     }
     SendError::Lost(Box::new(error))
 }
-

@@ -39,17 +39,6 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// All of them, for tests.
-    #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
-        Self::CallEnded,
-        Self::CallUpdate,
-        Self::MissedCall,
-        Self::MobileCallInfo,
-        Self::Mwi,
-        Self::NewCall,
-        Self::RingSplash,
-    ];
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CallEnded => "CALL_ENDED",
@@ -76,7 +65,9 @@ impl Event {
     /// Whether it belongs to a call that is under way, and is worthless later.
     pub(crate) fn of_call(self) -> bool {
         match self {
-            Self::CallEnded | Self::CallUpdate | Self::MobileCallInfo | Self::NewCall | Self::RingSplash => true,
+            Self::CallEnded | Self::CallUpdate | Self::MobileCallInfo | Self::NewCall | Self::RingSplash => {
+                true
+            }
             Self::MissedCall | Self::Mwi => false,
         }
     }
@@ -295,7 +286,9 @@ impl Problems {
         }
     }
     fn params(&mut self, field: &str, params: &Params) {
-        for (kind, entries) in [("ios", &params.ios), ("android", &params.android), ("appData", &params.app_data)] {
+        for (kind, entries) in
+            [("ios", &params.ios), ("android", &params.android), ("appData", &params.app_data)]
+        {
             if entries.len() > MAX_PARAMS {
                 self.add(format!("{field}/{kind}"), "has too many entries");
             }

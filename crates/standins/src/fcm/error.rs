@@ -78,14 +78,23 @@ impl Refusal {
     fn details(&self) -> Vec<Value> {
         let fcm = |code: &str| json!({ "@type": FCM_ERROR, "errorCode": code });
         match self {
-            Self::NoAccessToken | Self::BadAccessToken | Self::NoPermission(_) | Self::NoProject => Vec::new(),
+            Self::NoAccessToken | Self::BadAccessToken | Self::NoPermission(_) | Self::NoProject => {
+                Vec::new()
+            }
             Self::BadRequest { field, description } => vec![json!({
                 "@type": BAD_REQUEST, "fieldViolations": [{ "field": field, "description": description }]
             })],
             Self::TooBig | Self::BadToken => vec![fcm("INVALID_ARGUMENT")],
             Self::SenderIdMismatch | Self::Unregistered => vec![fcm(self.reason())],
             // Quota errors of the platform itself carry no FCM code.
-            Self::Scripted { code, .. } if matches!(code.as_str(), "RESOURCE_EXHAUSTED" | "PERMISSION_DENIED" | "UNAUTHENTICATED") => Vec::new(),
+            Self::Scripted { code, .. }
+                if matches!(
+                    code.as_str(),
+                    "RESOURCE_EXHAUSTED" | "PERMISSION_DENIED" | "UNAUTHENTICATED"
+                ) =>
+            {
+                Vec::new()
+            }
             Self::Scripted { code, .. } => vec![fcm(code)],
         }
     }

@@ -18,13 +18,37 @@ pub(super) struct Checked {
 /// Members of each object; camelCase and snake_case both, as in every Google API.
 const TOP: &[&str] = &["message", "validateOnly", "validate_only"];
 const MESSAGE: &[&str] = &[
-    "name", "data", "notification", "android", "androidV2", "webpush", "apns", "fcmOptions", "fcm_options", "token",
-    "topic", "condition", "fid",
+    "name",
+    "data",
+    "notification",
+    "android",
+    "androidV2",
+    "webpush",
+    "apns",
+    "fcmOptions",
+    "fcm_options",
+    "token",
+    "topic",
+    "condition",
+    "fid",
 ];
 const ANDROID: &[&str] = &[
-    "collapseKey", "collapse_key", "priority", "ttl", "restrictedPackageName", "restricted_package_name", "data",
-    "notification", "fcmOptions", "fcm_options", "directBootOk", "direct_boot_ok", "bandwidthConstrainedOk",
-    "bandwidth_constrained_ok", "restrictedSatelliteOk", "restricted_satellite_ok",
+    "collapseKey",
+    "collapse_key",
+    "priority",
+    "ttl",
+    "restrictedPackageName",
+    "restricted_package_name",
+    "data",
+    "notification",
+    "fcmOptions",
+    "fcm_options",
+    "directBootOk",
+    "direct_boot_ok",
+    "bandwidthConstrainedOk",
+    "bandwidth_constrained_ok",
+    "restrictedSatelliteOk",
+    "restricted_satellite_ok",
 ];
 
 /// Whether a made-up registration token looks like one.
@@ -34,7 +58,9 @@ pub(super) fn well_formed(token: &str) -> bool {
 }
 
 fn object<'a>(value: &'a Value, at: &str) -> Result<&'a Map<String, Value>, Refusal> {
-    value.as_object().ok_or_else(|| Refusal::bad_request(at, format!("Invalid value at '{at}' (type object)")))
+    value
+        .as_object()
+        .ok_or_else(|| Refusal::bad_request(at, format!("Invalid value at '{at}' (type object)")))
 }
 
 fn known(map: &Map<String, Value>, members: &[&str], at: &str) -> Result<(), Refusal> {
@@ -71,19 +97,27 @@ pub(super) fn check(body: &Value) -> Result<Checked, Refusal> {
     if size > PAYLOAD {
         return Err(Refusal::too_big());
     }
-    let targets = ["token", "topic", "condition", "fid"].iter().filter(|name| message.contains_key(**name)).count();
+    let targets =
+        ["token", "topic", "condition", "fid"].iter().filter(|name| message.contains_key(**name)).count();
     match (targets, message.get("token")) {
         (1, Some(Value::String(token))) => Ok(Checked { token: token.clone() }),
         (0, _) => Err(Refusal::bad_request("message", "Recipient of the message is not set.")),
-        (1, Some(_)) => Err(Refusal::bad_request("message.token", "Invalid value at 'message.token' (TYPE_STRING)")),
+        (1, Some(_)) => {
+            Err(Refusal::bad_request("message.token", "Invalid value at 'message.token' (TYPE_STRING)"))
+        }
         // Nobody of ours sends to topics or installations; said plainly rather than pretended.
         (1, None) => Err(Refusal::bad_request("message", "This stand-in takes messages to tokens only.")),
-        _ => Err(Refusal::bad_request("message", "Invalid value at 'message' (oneof), oneof field 'target' is already set.")),
+        _ => Err(Refusal::bad_request(
+            "message",
+            "Invalid value at 'message' (oneof), oneof field 'target' is already set.",
+        )),
     }
 }
 
 fn check_android(android: &Map<String, Value>) -> Result<(), Refusal> {
-    let text = |names: [&str; 2]| names.iter().find_map(|name| android.get(*name).map(|value| ((*name).to_owned(), value)));
+    let text = |names: [&str; 2]| {
+        names.iter().find_map(|name| android.get(*name).map(|value| ((*name).to_owned(), value)))
+    };
     for names in [["collapseKey", "collapse_key"], ["restrictedPackageName", "restricted_package_name"]] {
         if let Some((name, value)) = text(names)
             && !value.is_string()
@@ -95,12 +129,20 @@ fn check_android(android: &Map<String, Value>) -> Result<(), Refusal> {
     if let Some(priority) = android.get("priority")
         && !matches!(priority.as_str(), Some("NORMAL" | "HIGH" | "normal" | "high"))
     {
-        return Err(Refusal::bad_request("message.android.priority", format!("Invalid value at 'message.android.priority' (type.googleapis.com/google.firebase.fcm.v1.AndroidConfig.AndroidMessagePriority), {priority}")));
+        return Err(Refusal::bad_request(
+            "message.android.priority",
+            format!(
+                "Invalid value at 'message.android.priority' (type.googleapis.com/google.firebase.fcm.v1.AndroidConfig.AndroidMessagePriority), {priority}"
+            ),
+        ));
     }
     if let Some(ttl) = android.get("ttl")
         && !ttl.as_str().is_some_and(good_ttl)
     {
-        return Err(Refusal::bad_request("message.android.ttl", "Invalid value at 'message.android.ttl' (type.googleapis.com/google.protobuf.Duration), Field 'ttl', Illegal duration format; duration must end with 's'"));
+        return Err(Refusal::bad_request(
+            "message.android.ttl",
+            "Invalid value at 'message.android.ttl' (type.googleapis.com/google.protobuf.Duration), Field 'ttl', Illegal duration format; duration must end with 's'",
+        ));
     }
     Ok(())
 }
@@ -110,7 +152,10 @@ fn good_ttl(ttl: &str) -> bool {
     let Some(number) = ttl.strip_suffix('s') else { return false };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(whole) && digits(fraction) && fraction.len() <= 9 && whole.parse::<u64>().is_ok_and(|seconds| seconds <= TTL)
+    digits(whole)
+        && digits(fraction)
+        && fraction.len() <= 9
+        && whole.parse::<u64>().is_ok_and(|seconds| seconds <= TTL)
 }
 
 /// Checks keys and values; gives their size in bytes.
@@ -119,7 +164,10 @@ fn check_data(data: &Value, at: &str) -> Result<usize, Refusal> {
     for (key, value) in object(data, at)? {
         let Some(value) = value.as_str() else {
             let member = format!("{at}['{key}']");
-            return Err(Refusal::bad_request(member.clone(), format!("Invalid value at '{member}' (TYPE_STRING), {value}")));
+            return Err(Refusal::bad_request(
+                member.clone(),
+                format!("Invalid value at '{member}' (TYPE_STRING), {value}"),
+            ));
         };
         if key.is_empty()
             || matches!(key.as_str(), "from" | "message_type")

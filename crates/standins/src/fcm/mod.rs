@@ -162,7 +162,8 @@ impl Provider for Fcm {
             if path == "/oauth2/v4/token" || path == "/token" {
                 return Reply::Response(self.grant(request).await);
             }
-            if let Some(project) = path.strip_prefix("/v1/projects/").and_then(|p| p.strip_suffix("/messages:send"))
+            if let Some(project) =
+                path.strip_prefix("/v1/projects/").and_then(|p| p.strip_suffix("/messages:send"))
                 && !project.is_empty()
                 && !project.contains('/')
             {
@@ -170,7 +171,11 @@ impl Provider for Fcm {
                 return self.send(&connection, &project, request).await;
             }
         }
-        Reply::Response(server::raw(404, "<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>".to_owned(), "text/html"))
+        Reply::Response(server::raw(
+            404,
+            "<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>".to_owned(),
+            "text/html",
+        ))
     }
 }
 
@@ -187,24 +192,21 @@ impl Fcm {
         };
         let body = server::body(incoming, BODY).await;
         let judged = self.judge(&head.headers, project, body, &mut push);
-        let reply = match judged {
-            Err(refusal) => {
-                push.verdict = Verdict { status: refusal.status(), reason: Some(refusal.reason().to_owned()) };
-                Reply::Response(refusal.response())
-            }
-            Ok(()) => {
-                let name = format!("projects/{project}/messages/0:{}", uuid::Uuid::new_v4().simple());
-                let (reply, status, reason) = server::play(
-                    &self.scripts,
-                    self.scripts.next(),
-                    |status, code| Refusal::scripted(status, code).response(),
-                    || server::json(200, &json!({ "name": name })),
-                )
-                .await;
-                push.name = (status == 200).then(|| name.clone());
-                push.verdict = Verdict { status, reason };
-                reply
-            }
+        let reply = if let Err(refusal) = judged {
+            push.verdict = Verdict { status: refusal.status(), reason: Some(refusal.reason().to_owned()) };
+            Reply::Response(refusal.response())
+        } else {
+            let name = format!("projects/{project}/messages/0:{}", uuid::Uuid::new_v4().simple());
+            let (reply, status, reason) = server::play(
+                &self.scripts,
+                self.scripts.next(),
+                |status, code| Refusal::scripted(status, code).response(),
+                || server::json(200, &json!({ "name": name })),
+            )
+            .await;
+            push.name = (status == 200).then(|| name.clone());
+            push.verdict = Verdict { status, reason };
+            reply
         };
         self.log.add(Received::Fcm(push));
         reply
@@ -222,9 +224,8 @@ impl Fcm {
             BodyFault::TooLong => Refusal::too_big(),
             BodyFault::Broken => Refusal::bad_request("", "The request body could not be read."),
         })?;
-        push.body = serde_json::from_slice(&body).map_err(|_| {
-            Refusal::bad_request("", "Invalid JSON payload received. Expected a value.")
-        })?;
+        push.body = serde_json::from_slice(&body)
+            .map_err(|_| Refusal::bad_request("", "Invalid JSON payload received. Expected a value."))?;
         let checked = message::check(&push.body)?;
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         match devices.get(&checked.token) {
@@ -256,7 +257,8 @@ impl Fcm {
             .map(|(_, token)| token)
             .ok_or(Refusal::BadAccessToken)?;
         let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        let access = access.get(token).filter(|access| access.expires > now).ok_or(Refusal::BadAccessToken)?;
+        let access =
+            access.get(token).filter(|access| access.expires > now).ok_or(Refusal::BadAccessToken)?;
         if !self.accounts.values().any(|account| account.project_id == project) {
             return Err(Refusal::NoProject);
         }

@@ -36,7 +36,8 @@ impl Fcm {
         let (head, incoming) = request.into_parts();
         // HTTP/2 has the authority in the URI, HTTP/1.1 in the Host header.
         let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        let authority = head.uri.authority().map_or_else(|| host.unwrap_or_default(), http::uri::Authority::as_str);
+        let authority =
+            head.uri.authority().map_or_else(|| host.unwrap_or_default(), http::uri::Authority::as_str);
         let url = format!("https://{authority}{}", head.uri.path());
         let mut grant = TokenGrant {
             at: (self.clock)(),
@@ -66,21 +67,22 @@ impl Fcm {
     ) -> Result<String, Refusal> {
         let body = body.map_err(|_| ("invalid_request", "Bad Request".to_owned()))?;
         let field = |name: &str| {
-            url::form_urlencoded::parse(&body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+            url::form_urlencoded::parse(&body)
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
         };
-        let kind = field("grant_type").ok_or(("invalid_request", "Required parameter is missing: grant_type".to_owned()))?;
+        let kind = field("grant_type")
+            .ok_or(("invalid_request", "Required parameter is missing: grant_type".to_owned()))?;
         if kind != GRANT {
             return Err(("unsupported_grant_type", format!("Invalid grant_type: {kind}")));
         }
-        let assertion =
-            field("assertion").ok_or(("invalid_request", "Required parameter is missing: assertion".to_owned()))?;
+        let assertion = field("assertion")
+            .ok_or(("invalid_request", "Required parameter is missing: assertion".to_owned()))?;
         let jws = Jws::parse(&assertion).ok_or_else(|| grant_error("Bad Request"))?;
         let issuer = jws.text("iss").unwrap_or_default();
         issuer.clone_into(&mut grant.issuer);
-        let account = self
-            .accounts
-            .get(issuer)
-            .ok_or_else(|| grant_error("Invalid grant: account not found"))?;
+        let account =
+            self.accounts.get(issuer).ok_or_else(|| grant_error("Invalid grant: account not found"))?;
         if jws.header("kid").is_some_and(|kid| kid != account.key_id) || !jws.verified_by(&account.key) {
             return Err(grant_error("Invalid JWT Signature."));
         }
@@ -92,7 +94,9 @@ impl Fcm {
             return Err(grant_error(TIMES));
         }
         if jws.text("aud") != Some(url) {
-            return Err(grant_error(format!("Invalid JWT: Failed audience check. The right audience is {url}")));
+            return Err(grant_error(format!(
+                "Invalid JWT: Failed audience check. The right audience is {url}"
+            )));
         }
         if !jws.text("scope").is_some_and(|scopes| scopes.split(' ').any(|scope| scope == SCOPE)) {
             return Err(("invalid_scope", "Invalid OAuth scope or ID token audience provided.".to_owned()));

@@ -78,19 +78,22 @@ impl Apns {
     }
 
     fn pool(&self, endpoint: Endpoint, key: &SigningKey) -> Pool {
-        let wanted = PoolKey { endpoint: endpoint.clone(), team_id: key.team_id().to_owned(), key: key.fingerprint() };
+        let wanted =
+            PoolKey { endpoint: endpoint.clone(), team_id: key.team_id().to_owned(), key: key.fingerprint() };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(&wanted) {
             return pool.clone();
         }
         // Settings changed, or this is the first push: forget what no route leads to any more.
         let configuration = self.configurations.current();
-        pools.retain(|key, _| configuration.apns.iter().any(|environment| {
-            environment.endpoint.as_ref() == Some(&key.endpoint)
-                && environment.keys().any(|signing| {
-                    signing.team_id() == key.team_id && signing.fingerprint() == key.key
-                })
-        }));
+        pools.retain(|key, _| {
+            configuration.apns.iter().any(|environment| {
+                environment.endpoint.as_ref() == Some(&key.endpoint)
+                    && environment
+                        .keys()
+                        .any(|signing| signing.team_id() == key.team_id && signing.fingerprint() == key.key)
+            })
+        });
         let pool = Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone());
         pools.insert(wanted, pool.clone());
         pool
@@ -109,10 +112,8 @@ impl Apns {
             events::configuration_fault(Provider::Apns, &error.to_string());
             Outcome::Refused { reason: error.to_string(), fault: Fault::Configuration { stops: false } }
         })?;
-        let request = request(environment, push, message, &token).map_err(|reason| Outcome::Refused {
-            reason: reason.to_owned(),
-            fault: Fault::Ours,
-        })?;
+        let request = request(environment, push, message, &token)
+            .map_err(|reason| Outcome::Refused { reason: reason.to_owned(), fault: Fault::Ours })?;
         let options = PoolOptions {
             size: environment.pool_size,
             timeout: environment.timeout,
@@ -128,9 +129,10 @@ impl Apns {
 pub(super) fn failed(provider: Provider, error: &SendError) -> Outcome {
     events::exchange_failed(provider, error);
     let processed = match error {
-        SendError::Connect { .. } | SendError::NoConnection | SendError::NotProcessed(_) | SendError::StreamRefused(_) => {
-            Processed::No
-        }
+        SendError::Connect { .. }
+        | SendError::NoConnection
+        | SendError::NotProcessed(_)
+        | SendError::StreamRefused(_) => Processed::No,
         SendError::Lost(_) | SendError::Timeout => Processed::Unknown,
     };
     Outcome::Failed { reason: error.to_string(), after: None, processed }
@@ -146,8 +148,8 @@ fn request(
     if push.target.token.is_empty() || !push.target.token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err("BadDeviceToken");
     }
-    let mut authorization =
-        HeaderValue::from_str(&format!("bearer {token}")).map_err(|_| "provider token is not a header value")?;
+    let mut authorization = HeaderValue::from_str(&format!("bearer {token}"))
+        .map_err(|_| "provider token is not a header value")?;
     authorization.set_sensitive(true);
     let topic = HeaderValue::from_str(&message.topic).map_err(|_| "BadTopic")?;
     let mut builder = Request::post(format!("{}/{}", environment.url, push.target.token))
@@ -209,7 +211,10 @@ impl Gateway for Apns {
                     renewed = true;
                     if self.tokens.renew(key, epoch_millis(self.clock.now())) == Renewal::TooEarly {
                         events::configuration_fault(Provider::Apns, &text);
-                        return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
+                        return Outcome::Refused {
+                            reason: text,
+                            fault: Fault::Configuration { stops: true },
+                        };
                     }
                     // One token per connection and 20 minutes: the new one wants new connections.
                     pool.retire_all();
@@ -234,16 +239,28 @@ impl Gateway for Apns {
                     return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
                 }
                 Action::Retry => {
-                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                    return Outcome::Failed {
+                        reason: text,
+                        after: answer.retry_after(),
+                        processed: Processed::No,
+                    };
                 }
                 Action::RetryElsewhere => {
                     pool.retire_all();
-                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                    return Outcome::Failed {
+                        reason: text,
+                        after: answer.retry_after(),
+                        processed: Processed::No,
+                    };
                 }
                 Action::PauseRenewals => {
                     self.tokens.pause(key, epoch_millis(self.clock.now()));
                     pool.retire_all();
-                    return Outcome::Throttled { reason: text, after: Some(RENEWAL_PAUSE), whole_application: false };
+                    return Outcome::Throttled {
+                        reason: text,
+                        after: Some(RENEWAL_PAUSE),
+                        whole_application: false,
+                    };
                 }
                 Action::HoldToken | Action::HoldApplication => {
                     let after = answer.retry_after().unwrap_or(HOLD);

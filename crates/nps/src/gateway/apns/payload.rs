@@ -71,7 +71,9 @@ fn kind(notification: &Notification, target: &Target) -> Result<Kind, Skip> {
         Event::MissedCall => Kind::Alert("MISSED_CALL_FROM"),
         Event::CallEnded => match notification.reason {
             Some(EndReason::Cancelled | EndReason::Missed) => Kind::Alert("MISSED_CALL_FROM"),
-            Some(EndReason::AnsweredElsewhere | EndReason::Failed | EndReason::Rejected) | None => Kind::Background,
+            Some(EndReason::AnsweredElsewhere | EndReason::Failed | EndReason::Rejected) | None => {
+                Kind::Background
+            }
         },
         Event::Mwi => Kind::Alert("NEW_VOICE_MESSAGES"),
         Event::RingSplash => Kind::Alert("RING_SPLASH_FROM"),

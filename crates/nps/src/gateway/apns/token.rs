@@ -70,7 +70,8 @@ impl SigningKey {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key_id.clone());
         header.typ = None;
-        jsonwebtoken::encode(&header, &Claims { iss: &self.team_id, iat: issued_at }, &self.key).map_err(KeyError::Signing)
+        jsonwebtoken::encode(&header, &Claims { iss: &self.team_id, iat: issued_at }, &self.key)
+            .map_err(KeyError::Signing)
     }
 }
 
@@ -122,7 +123,10 @@ impl Tokens {
         let token: Arc<str> = key.sign(now / 1000)?.into();
         // Keys that were deleted: their tokens are of no use to anybody.
         held.retain(|_, held| now - held.issued < 2 * USED_FOR);
-        held.insert(key.fingerprint, Held { token: token.clone(), issued: now, stale: false, paused_until: 0 });
+        held.insert(
+            key.fingerprint,
+            Held { token: token.clone(), issued: now, stale: false, paused_until: 0 },
+        );
         Ok(token)
     }
     /// Apple does not like the token: makes the next push sign a new one, if that is allowed yet.

@@ -56,7 +56,9 @@ impl Failure {
         let error = &body["error"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let typed = |name: &str| details.iter().find(|detail| detail["@type"].as_str().is_some_and(|t| t.ends_with(name)));
+        let typed = |name: &str| {
+            details.iter().find(|detail| detail["@type"].as_str().is_some_and(|t| t.ends_with(name)))
+        };
         let code = typed("google.firebase.fcm.v1.FcmError")
             .and_then(|detail| detail["errorCode"].as_str())
             .map_or(Code::Absent, Code::parse);
@@ -131,10 +133,13 @@ mod tests {
     fn body(status: u16, canonical: &str, code: Option<&str>, bad_request: bool, message: &str) -> Failure {
         let mut details = Vec::new();
         if let Some(code) = code {
-            details.push(json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code }));
+            details.push(
+                json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code }),
+            );
         }
         if bad_request {
-            details.push(json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [] }));
+            details
+                .push(json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [] }));
         }
         let body = json!({ "error": { "code": status, "message": message, "status": canonical, "details": details } });
         Failure::parse(body.to_string().as_bytes())
@@ -147,16 +152,44 @@ mod tests {
             (400, "INVALID_ARGUMENT", Some("INVALID_ARGUMENT"), false, "", Action::Drop { guarded: true }),
             (400, "INVALID_ARGUMENT", Some("INVALID_ARGUMENT"), true, "", Action::OurFault),
             (400, "INVALID_ARGUMENT", None, true, "", Action::OurFault),
-            (400, "INVALID_ARGUMENT", Some("INVALID_ARGUMENT"), false, "Android message is too big", Action::ShortenOnce),
+            (
+                400,
+                "INVALID_ARGUMENT",
+                Some("INVALID_ARGUMENT"),
+                false,
+                "Android message is too big",
+                Action::ShortenOnce,
+            ),
             (401, "UNAUTHENTICATED", None, false, "", Action::RenewOnce),
-            (401, "UNAUTHENTICATED", Some("THIRD_PARTY_AUTH_ERROR"), false, "", Action::Configuration { stops: false }),
+            (
+                401,
+                "UNAUTHENTICATED",
+                Some("THIRD_PARTY_AUTH_ERROR"),
+                false,
+                "",
+                Action::Configuration { stops: false },
+            ),
             (403, "PERMISSION_DENIED", Some("SENDER_ID_MISMATCH"), false, "", Action::Drop { guarded: true }),
             (403, "PERMISSION_DENIED", None, false, "", Action::Configuration { stops: true }),
             (404, "NOT_FOUND", Some("UNREGISTERED"), false, "", Action::Drop { guarded: false }),
             (404, "NOT_FOUND", None, false, "", Action::Configuration { stops: true }),
             (413, "", None, false, "", Action::ShortenOnce),
-            (429, "RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED"), false, "project rate", Action::HoldApplication),
-            (429, "RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED"), false, "Device message rate exceeded", Action::HoldToken),
+            (
+                429,
+                "RESOURCE_EXHAUSTED",
+                Some("QUOTA_EXCEEDED"),
+                false,
+                "project rate",
+                Action::HoldApplication,
+            ),
+            (
+                429,
+                "RESOURCE_EXHAUSTED",
+                Some("QUOTA_EXCEEDED"),
+                false,
+                "Device message rate exceeded",
+                Action::HoldToken,
+            ),
             (429, "RESOURCE_EXHAUSTED", None, false, "", Action::HoldApplication),
             (500, "INTERNAL", Some("INTERNAL"), false, "", Action::Retry),
             (503, "UNAVAILABLE", Some("UNAVAILABLE"), false, "", Action::RetryElsewhere),

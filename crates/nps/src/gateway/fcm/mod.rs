@@ -57,7 +57,9 @@ impl Fcm {
         pools.retain(|known, _| *known == endpoint);
         pools
             .entry(endpoint.clone())
-            .or_insert_with(|| Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone()))
+            .or_insert_with(|| {
+                Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone())
+            })
             .clone()
     }
 }
@@ -140,12 +142,20 @@ impl Gateway for Fcm {
                     return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
                 }
                 Action::Retry => {
-                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                    return Outcome::Failed {
+                        reason: text,
+                        after: answer.retry_after(),
+                        processed: Processed::No,
+                    };
                 }
                 Action::RetryElsewhere => {
                     // Fewer connections to one front end of Google's: the next request opens another.
                     pool.retire_all();
-                    return Outcome::Failed { reason: text, after: answer.retry_after(), processed: Processed::No };
+                    return Outcome::Failed {
+                        reason: text,
+                        after: answer.retry_after(),
+                        processed: Processed::No,
+                    };
                 }
                 action @ (Action::HoldToken | Action::HoldApplication | Action::PauseRenewals) => {
                     let after = Some(answer.retry_after().unwrap_or(QUOTA_PAUSE));

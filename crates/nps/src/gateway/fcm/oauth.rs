@@ -76,7 +76,8 @@ impl ServiceAccount {
     /// It is none, or its key is not usable.
     pub(crate) fn parse(json: &str) -> Result<Self, AccountError> {
         let file: KeyFile = serde_json::from_str(json).map_err(|_| AccountError::NotAKeyFile)?;
-        let key = EncodingKey::from_rsa_pem(file.private_key.as_bytes()).map_err(|_| AccountError::NotAKey)?;
+        let key =
+            EncodingKey::from_rsa_pem(file.private_key.as_bytes()).map_err(|_| AccountError::NotAKey)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, json.as_bytes());
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(digest.as_ref());
@@ -257,8 +258,10 @@ impl AccessTokens {
         deadline: Instant,
     ) -> Result<(Zeroizing<String>, i64), GrantError> {
         let unavailable = |reason: &str| GrantError::Unavailable(reason.to_owned());
-        let url = fcm.auth_url.as_ref().ok_or_else(|| GrantError::Refused("authURL is not usable".to_owned()))?;
-        let endpoint = Endpoint::of(url).ok_or_else(|| GrantError::Refused("authURL has no host".to_owned()))?;
+        let url =
+            fcm.auth_url.as_ref().ok_or_else(|| GrantError::Refused("authURL is not usable".to_owned()))?;
+        let endpoint =
+            Endpoint::of(url).ok_or_else(|| GrantError::Refused("authURL has no host".to_owned()))?;
         let assertion = account
             .assertion(&fcm.scope, url.as_str(), now / 1000, i64::from(fcm.token_seconds))
             .ok_or_else(|| GrantError::Refused("the assertion cannot be signed".to_owned()))?;
@@ -282,9 +285,10 @@ impl AccessTokens {
             .map_err(|_| GrantError::Refused("authURL is not usable".to_owned()))?;
         let options =
             PoolOptions { size: 1, timeout: fcm.timeout, idle: fcm.idle, first_alone: false, alpn: ALPN };
-        let answer = pool.send(&options, request, deadline).await.map_err(|error: SendError| {
-            GrantError::Unavailable(error.to_string())
-        })?;
+        let answer = pool
+            .send(&options, request, deadline)
+            .await
+            .map_err(|error: SendError| GrantError::Unavailable(error.to_string()))?;
         let status = answer.status.as_u16();
         let body: GrantBody = serde_json::from_slice(&answer.body).unwrap_or_default();
         match (status, body.access_token.is_empty()) {

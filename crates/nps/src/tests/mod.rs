@@ -1,0 +1,8 @@
+//! The whole application against stand-ins of APNs and FCM, over real TLS.
+
+mod answers;
+pub(crate) mod bench;
+mod connections;
+mod credentials;
+mod delivery;
+mod edge;
