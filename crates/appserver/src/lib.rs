@@ -1,7 +1,7 @@
 //! What the access tier needs from a telephony application server, as a few small ports.
 //!
 //! Applications know these traits and nothing else of the application server; an adapter (the embedded one, later OCI-P
-//! or SIP) implements them all and runs the [`conformance`] suite (feature `conformance`). The crate knows no wire
+//! or SIP) implements them all and runs the suite of its module `conformance` (feature of the same name). The crate knows no wire
 //! format and no database.
 //!
 //! Reading order: [`Principal`], [`Credentials`], [`Directory`], [`Services`], [`CallControl`], [`EventFeed`],
