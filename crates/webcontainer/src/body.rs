@@ -109,6 +109,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        // What is announced too long need not come first.
+        if this.inner.size_hint().lower() > u64::try_from(this.left).unwrap_or(u64::MAX) {
+            return Poll::Ready(Some(Err(BodyError::TooLarge { limit: this.limit })));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
             this.pace.begin();
             return this.deadline.as_mut().poll(cx).map(|()| {
@@ -199,6 +203,26 @@ mod tests {
         let body = CappedBody::new(silent, 10, Duration::from_secs(3), pace.clone());
         assert!(matches!(read_body(Body::new(body), 10).await, Err(BodyError::Timeout)));
         assert!(pace.waited() >= Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_too_long_is_not_waited_for() {
+        struct Announced;
+        impl HttpBody for Announced {
+            type Data = Bytes;
+            type Error = std::io::Error;
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+                Poll::Pending
+            }
+            fn size_hint(&self) -> SizeHint {
+                SizeHint::with_exact(5000)
+            }
+        }
+        let body = capped(Announced, 4096);
+        assert!(matches!(read_body(body, 100_000).await, Err(BodyError::TooLarge { limit: 4096 })));
     }
 
     #[tokio::test]

@@ -123,10 +123,6 @@ impl WebContainer {
         }
         let limits = self.limits();
         let max_body = usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX);
-        let announced = request.body().size_hint().lower();
-        if announced > u64::from(limits.max_body_bytes) {
-            return (name, respond::plain(StatusCode::PAYLOAD_TOO_LARGE, "request body too long\n"));
-        }
         let Some(_running) = Running::begin(&self, application, &limits) else {
             return (name, respond::busy("too many requests at once, try again\n"));
         };
@@ -140,6 +136,7 @@ impl WebContainer {
         parts.extensions.insert(OriginalUri(original));
         parts.extensions.insert(id.clone());
         parts.extensions.insert(info.clone());
+        // What is too long is found when it is read, if only announced: the application refuses it in its own form.
         let body = Body::new(CappedBody::new(body, max_body, body_timeout, pace.clone()));
         let safe = parts.method.is_safe();
         let request = Request::from_parts(parts, body);
