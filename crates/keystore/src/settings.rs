@@ -19,6 +19,7 @@ const PASSPHRASE: Kind = Kind::secret(256);
 
 const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(&KeyType::WORDS))
     .default("RSA-2048")
+    .mandatory()
     .help("Kind of the new key: RSA signs with RS256, P-256 with ES256.");
 const KID: Parameter =
     Parameter::new("kid", Kind::text(1, 64)).mandatory().help("The key's id, as get shows it.");
@@ -31,6 +32,8 @@ const ACTIONS: &[Action] = &[
                there is none. Without a passphrase one is made and printed once.",
         arguments: &[
             Parameter::new("file", Kind::text(1, 255))
+                .default(EXPORT_NAME)
+                .mandatory()
                 .help("Name of the file below the folder tmp of the data directory; authService.keys where none is given."),
             Parameter::new("passphrase", PASSPHRASE).help("Passphrase that the file is encrypted under."),
         ],
