@@ -166,7 +166,7 @@ fn signing_keys(snapshot: &Snapshot) -> HashMap<String, SigningKey> {
         match SigningKey::parse(&row.auth_key_id, &row.team_id, row.auth_key.expose()) {
             Ok(key) => drop(keys.insert(row.auth_key_id, key)),
             Err(error) => {
-                tracing::error!(alarm = "pushCredentialsUnusable", key = row.auth_key_id, %error, "APNs key")
+                tracing::error!(alarm = "pushCredentialsUnusable", key = row.auth_key_id, %error, "APNs key");
             }
         }
     }

@@ -16,7 +16,8 @@ const HTTP_DATE: &[BorrowedFormatItem<'_>] =
 /// The strong tag of some bytes, quoted.
 pub(crate) fn etag(content: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
-    let hex: String = digest.as_ref().iter().take(TAG).map(|byte| format!("{byte:02x}")).collect();
+    let digits = digest.as_ref().iter().take(TAG).flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
     format!("\"{hex}\"")
 }
 

@@ -165,7 +165,7 @@ mod tests {
         #[test]
         fn encoding_makes_no_difference(name in "[A-Za-z0-9._@+~=,()-]{1,60}", folder in "[a-z]{1,10}") {
             prop_assume!(name != "." && name != "..");
-            let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let encoded = name.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
             prop_assert_eq!(clean_path(&format!("/{folder}/{encoded}")), Ok(format!("{folder}/{name}")));
         }
     }

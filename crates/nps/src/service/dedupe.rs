@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The application server tries a call for at most 600 s (`newCallTimeout`), and a minute more.
-const REMEMBERED: Duration = Duration::from_secs(660);
+const REMEMBERED: Duration = Duration::from_mins(11);
 /// Pushes remembered: at 2000 pushes a second the last minute, with slow ones long enough for every retry.
 const MOST: NonZeroUsize = NonZeroUsize::new(131_072).unwrap();
 

@@ -28,11 +28,11 @@ use tracing::Instrument as _;
 pub(crate) use super::results::Submitted;
 
 /// Longest that a push is tried (section 10).
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 /// How long what belongs to no call is tried when nothing is said: no phone needs it sooner, and the next one follows.
-const UNHURRIED: Duration = Duration::from_secs(120);
+const UNHURRIED: Duration = Duration::from_mins(2);
 /// A dead token is not tried again for so long (section 10).
-const DEAD_FOR: Duration = Duration::from_secs(24 * 3600);
+const DEAD_FOR: Duration = Duration::from_hours(24);
 /// Dead tokens remembered.
 const DEAD: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is looked at.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Bad ones of so many and more are a mix-up.
 const SHARE: usize = 5;
 /// Below so many pushes in the window the share says nothing.
@@ -18,9 +18,12 @@ const MOST: usize = 1000;
 /// Applications remembered.
 const APPLICATIONS: usize = 10_000;
 
+/// When each push was, and whether its token was bad.
+type Pushes = VecDeque<(Instant, bool)>;
+
 /// The guard.
 #[derive(Default)]
-pub(super) struct Guard(Mutex<HashMap<(Provider, String), VecDeque<(Instant, bool)>>>);
+pub(super) struct Guard(Mutex<HashMap<(Provider, String), Pushes>>);
 
 impl Guard {
     /// Takes note of a push; for a bad token, says whether to believe it.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long a result is told again: as long as duplicates are known.
-const REMEMBERED: Duration = Duration::from_secs(660);
+const REMEMBERED: Duration = Duration::from_mins(11);
 /// Results remembered. Each has up to 100 targets of up to some 1.5 KB; most have one or two of 200 bytes.
 const MOST: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 

@@ -15,7 +15,7 @@ fn grants(bench: &Bench) -> usize {
     bench.fcm.received().iter().filter(|received| matches!(received, Received::Grant(_))).count()
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_provider_token_is_used_for_45_minutes() {

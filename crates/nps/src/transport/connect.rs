@@ -21,9 +21,9 @@ pub(crate) type TlsSource = Arc<dyn Fn() -> io::Result<Arc<ClientConfig>> + Send
 /// The next address is tried beside the first after this (section 9).
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(150);
 /// A look-up is used for so long before it is made again.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// And for so long when making it again fails or is slow (section 9).
-const STALE: Duration = Duration::from_secs(3600);
+const STALE: Duration = Duration::from_hours(1);
 /// Longest wait for a look-up while an older answer is at hand (section 9).
 const LOOKUP: Duration = Duration::from_millis(300);
 /// Names that are remembered: a handful are in use.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Quiet time after which a connection is tested (section 9).
-const PING_AFTER: Duration = Duration::from_secs(60);
+const PING_AFTER: Duration = Duration::from_mins(1);
 /// A test without answer for so long means the connection is dead (section 9).
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// Providers answer with a few hundred bytes.

@@ -101,9 +101,8 @@ fn by_status(status: u16) -> Action {
         410 => Action::Drop { guarded: false },
         413 => Action::ShortenOnce,
         429 => Action::HoldToken,
-        403 => Action::Configuration { stops: true },
-        // Never followed.
-        300..=399 => Action::Configuration { stops: true },
+        // Redirects are never followed.
+        300..=399 | 403 => Action::Configuration { stops: true },
         503 => Action::RetryElsewhere,
         500..=599 => Action::Retry,
         _ => Action::OurFault,

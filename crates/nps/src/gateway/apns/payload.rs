@@ -85,12 +85,8 @@ fn kind(notification: &Notification, target: &Target) -> Result<Kind, Skip> {
 fn collapse_id(notification: &Notification) -> String {
     let of = if notification.call_id.is_empty() { &notification.user_id } else { &notification.call_id };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, of.as_bytes());
-    let mut text = String::from("c-");
-    for byte in digest.as_ref().iter().take(16) {
-        // Writing to a String cannot fail.
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let digits = digest.as_ref().iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]);
+    "c-".chars().chain(digits.filter_map(|digit| char::from_digit(digit.into(), 16))).collect()
 }
 
 /// Builds the push; `short` cuts names and leaves out the app's own parameters.

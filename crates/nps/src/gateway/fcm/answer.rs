@@ -97,8 +97,7 @@ pub(super) fn action(status: u16, failure: &Failure) -> Action {
     }
     match failure.code {
         Code::InvalidArgument if failure.bad_request => Action::OurFault,
-        Code::InvalidArgument => Action::Drop { guarded: true },
-        Code::SenderIdMismatch => Action::Drop { guarded: true },
+        Code::InvalidArgument | Code::SenderIdMismatch => Action::Drop { guarded: true },
         Code::Unregistered => Action::Drop { guarded: false },
         Code::QuotaExceeded if failure.device_rate => Action::HoldToken,
         Code::QuotaExceeded => Action::HoldApplication,
@@ -113,12 +112,10 @@ pub(super) fn action(status: u16, failure: &Failure) -> Action {
 fn by_status(status: u16) -> Action {
     match status {
         401 => Action::RenewOnce,
-        // The interface is off, a role is missing, or the project does not exist.
-        403 | 404 => Action::Configuration { stops: true },
+        // The interface is off, a role is missing, or the project does not exist. Redirects are never followed.
+        300..=399 | 403 | 404 => Action::Configuration { stops: true },
         413 => Action::ShortenOnce,
         429 => Action::HoldApplication,
-        // Never followed.
-        300..=399 => Action::Configuration { stops: true },
         503 => Action::RetryElsewhere,
         500..=599 => Action::Retry,
         _ => Action::OurFault,

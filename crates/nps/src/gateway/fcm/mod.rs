@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 /// HTTP/2 if offered, else HTTP/1.1 (section 9).
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// Google asks for a minute when a 429 does not say (section 10).
-const QUOTA_PAUSE: Duration = Duration::from_secs(60);
+const QUOTA_PAUSE: Duration = Duration::from_mins(1);
 
 /// The adapter.
 pub(crate) struct Fcm {

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 const MARGIN: i64 = 120 * 1000;
 /// First wait after a failed request for a token; doubled up to the last (section 5.1).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LAST_WAIT: Duration = Duration::from_secs(60);
+const LAST_WAIT: Duration = Duration::from_mins(1);
 /// The grant type of RFC 7523.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
