@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures_util::{FutureExt, StreamExt};
 use openadp_daemon::{ApplicationSpec, Program, run};
 use openadp_webcontainer::{Application, Mount};
 use std::convert::Infallible;
@@ -39,7 +40,6 @@ fn stream(until: impl Future<Output = ()> + Send + 'static) -> impl IntoResponse
         until.await;
         Ok("end\n")
     };
-    use futures_util::{FutureExt, StreamExt};
     Body::from_stream(first.into_stream().chain(last.into_stream()))
 }
 

@@ -20,7 +20,7 @@ const MAX_CONNECTIONS: usize = 32;
 /// Time for the head of a request, which also ends idle connections.
 const HEAD: Duration = Duration::from_secs(10);
 /// Longest life of a connection, so that one that is stuck gives its place back.
-const LIFE: Duration = Duration::from_secs(300);
+const LIFE: Duration = Duration::from_mins(5);
 
 /// What the pages say.
 pub(crate) struct Health {

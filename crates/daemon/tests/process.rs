@@ -1,4 +1,5 @@
 //! The life of a process, seen from outside: a real one with one application (`examples/hello.rs`).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use openadp_daemon::admin;
 use openadp_listener::{HttpGeneralSettings, HttpServer};
@@ -8,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -191,7 +193,6 @@ fn a_process_serves_is_configured_live_and_drains() {
     assert!(numbers.contains(r#"http_requests_total{app="Hello",method="GET",status="4xx"} 1"#), "{numbers}");
 
     // The data directory and what lies in it are for this user alone.
-    use std::os::unix::fs::PermissionsExt;
     let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(bed.data_dir().join("run")) & 0o077, 0);
 

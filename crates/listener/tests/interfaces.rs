@@ -1,4 +1,5 @@
 //! Interfaces on real sockets: followed live, secured, limited, drained.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 use openadp_listener::{
     BoxFuture, ConnectionHandler, ConnectionInfo, CtiServer, Filter, HttpGeneralSettings, HttpServer,

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Time between HTTP/2 pings that find out whether a silent client is still there, and how long each may take.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -217,7 +218,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        self.0.spawn(future.in_current_span());
     }
 }
 
