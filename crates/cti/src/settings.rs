@@ -64,9 +64,8 @@ pub const MODULE: Module = Module::new("cti").contexts(&[
     GeneralSettings::CONTEXT,
 ]);
 
-/// Everything that the server reads: its own contexts and those of the libraries it uses.
-pub const MODULES: &[Module] =
-    &[MODULE, openadp_xsi_api::MODULE, openadp_listener::MODULE, openadp_webcontainer::MODULE];
+/// Its own contexts and those of the XSI that it carries.
+pub const MODULES: &[Module] = &[MODULE, openadp_xsi_api::MODULE];
 
 #[cfg(test)]
 mod tests {

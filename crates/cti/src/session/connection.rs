@@ -22,6 +22,9 @@ const READ_SIZE: usize = 4 * 1024;
 /// Time that the client has to read what is still queued when this side closes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Time that requests under way have when nothing more is read.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -108,13 +111,16 @@ struct Connection {
 impl Connection {
     async fn converse<R: AsyncRead + Unpin>(&mut self, mut reader: R, drain: &CancellationToken) -> End {
         let mut buffer = BytesMut::with_capacity(READ_SIZE);
-        // Set when nothing more is read: what is under way is answered, then the conversation ends.
-        let mut ending = None;
+        // Set when nothing more is read: what is under way is answered, within limits, then the conversation ends.
+        let mut ending: Option<(End, Instant)> = None;
         loop {
-            if let Some(end) = ending.filter(|_| self.machine.is_idle()) {
+            if let Some((end, _)) = ending.filter(|_| self.machine.is_idle()) {
                 return end;
             }
-            let deadline = self.machine.deadline();
+            let deadline = match ending {
+                Some((_, deadline)) => Some(deadline),
+                None => self.machine.deadline(),
+            };
             let timer = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -122,13 +128,13 @@ impl Connection {
                 }
             };
             let step = tokio::select! {
-                () = drain.cancelled(), if ending.is_none() => {
-                    ending = Some(End::Drained);
-                    Ok(())
-                }
+                () = drain.cancelled(), if ending.is_none() => Err(End::Drained),
                 Some(finished) = self.running.next() => self.finished(finished),
                 Some((bound, delivery)) = self.channels.next() => self.deliver(bound, delivery),
                 () = timer => {
+                    if let Some((end, _)) = ending {
+                        return end;
+                    }
                     let actions = self.machine.tick(Instant::now());
                     self.act(actions)
                 }
@@ -137,8 +143,7 @@ impl Connection {
                         if self.framer.is_inside() {
                             metrics::counter!("cti_unexpected_messages_total", "kind" => "incomplete").increment(1);
                         }
-                        ending = Some(End::Client);
-                        Ok(())
+                        Err(End::Client)
                     }
                     Ok(_) => {
                         let step = self.input(&buffer);
@@ -148,8 +153,13 @@ impl Connection {
                     Err(_) => Err(End::Broken),
                 },
             };
-            if let Err(end) = step {
-                return end;
+            match step {
+                Ok(()) => {}
+                // What came before is still answered.
+                Err(end @ (End::Client | End::Drained | End::Closed(CloseReason::Malformed))) => {
+                    ending = Some((end, Instant::now() + FINISH));
+                }
+                Err(end) => return end,
             }
         }
     }

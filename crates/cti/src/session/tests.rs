@@ -44,6 +44,8 @@ impl Lab {
         let modules = MODULES.iter().copied().chain([
             openadp_appserver_embedded::MODULE,
             openadp_keystore::MODULE,
+            openadp_listener::MODULE,
+            openadp_webcontainer::MODULE,
             openadp_tls::MODULE,
         ]);
         let store = Store::in_memory(Registry::new(modules).expect("declared well"));
@@ -585,6 +587,16 @@ async fn garbage_is_told_and_closes() {
         );
         assert_eq!(client.closed().await, End::Closed(CloseReason::Malformed));
     }
+    // What was asked before is still answered.
+    let mut client = lab.connect();
+    client.send_request(&basic(ALICE), &calls(ALICE_PARAM)).await;
+    client.send("garbage").await;
+    let mut names = Vec::new();
+    while let Some(message) = client.message().await {
+        names.push(message.name);
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["event", "response"]);
     lab.end().await;
 }
 
