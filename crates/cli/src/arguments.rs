@@ -155,7 +155,9 @@ fn ask_secret(command: &str, parameter: &Parameter, io: &mut dyn Console) -> Res
     if let Some(secret) = io.named_secret(parameter.name) {
         return Ok(secret);
     }
-    let none = || Failure::syntax(command, "Mandatory parameter missing").hint("a secret is read from the next line");
+    let none = || {
+        Failure::syntax(command, "Mandatory parameter missing").hint("a secret is read from the next line")
+    };
     let secret = io.ask_secret("New Password: ").filter(|secret| !secret.is_empty()).ok_or_else(none)?;
     if io.interactive() {
         let again = io.ask_secret("Re-type New Password: ");

@@ -183,7 +183,10 @@ fn interface(edit: &Edit) -> Option<(&'static str, &String, &String)> {
 }
 
 /// A note on an interface that some process serves and none listens on.
-fn not_listening(states: &[InterfaceStatus], (kind, address, port): (&str, &String, &String)) -> Option<String> {
+fn not_listening(
+    states: &[InterfaceStatus],
+    (kind, address, port): (&str, &String, &String),
+) -> Option<String> {
     let mut reason = None;
     for state in states {
         let here = address.parse() == Ok(state.address) && port.parse() == Ok(state.port);

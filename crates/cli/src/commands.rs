@@ -86,12 +86,7 @@ pub(crate) fn of_context(context: &'static Context) -> Vec<Command> {
         };
         possible && !named(command.name())
     };
-    standard
-        .iter()
-        .copied()
-        .filter(offered)
-        .chain(context.actions.iter().map(Command::Action))
-        .collect()
+    standard.iter().copied().filter(offered).chain(context.actions.iter().map(Command::Action)).collect()
 }
 
 /// A command that is there at every level.
@@ -183,7 +178,9 @@ impl General {
             Self::Pause => ("[seconds | text]", "In a command file: waits, or waits for the return key."),
             Self::Quit => ("", "Goes one level up."),
             Self::Read => ("file", "Runs a file of commands; it stops at the first that fails."),
-            Self::Repeat => ("[number]", "Runs the last command again, or the one with this number in the history."),
+            Self::Repeat => {
+                ("[number]", "Runs the last command again, or the one with this number in the history.")
+            }
             Self::Revisions => ("[number]", "Lists the last accepted changes: number, time, author, what."),
             Self::Rollback => (
                 "revision",

@@ -9,9 +9,7 @@ use crate::help::{self, Item};
 use crate::levels::{LevelId, Levels, NoLevel, starts_with};
 use crate::show;
 use crate::words::{self, Unclosed, Word};
-use openadp_settings::{
-    Author, Change, Context, Edit, Parameter, Registry, Shape, Snapshot, Tree, nearest,
-};
+use openadp_settings::{Author, Change, Context, Edit, Parameter, Registry, Shape, Snapshot, Tree, nearest};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -294,9 +292,7 @@ impl Session {
                 self.at = Levels::root(tree);
                 Ok(Step::Output(Output::none()))
             }
-            Meaning::Command(context, command) => {
-                self.command(context, command, words, io).map(Step::Output)
-            }
+            Meaning::Command(context, command) => self.command(context, command, words, io).map(Step::Output),
             Meaning::General(general) => self.general(general, words, io),
         }
     }
@@ -611,7 +607,9 @@ impl Session {
         self.restart_needed |= !restart.is_empty();
         let mut lines = Vec::new();
         if !restart.is_empty() {
-            lines.push("*** Warning: BroadWorks needs to be restarted for the changes to take effect ***".to_owned());
+            lines.push(
+                "*** Warning: BroadWorks needs to be restarted for the changes to take effect ***".to_owned(),
+            );
             lines.push(format!("A restart is required for: {}", restart.join(", ")));
         }
         lines.push(if applied.notes.is_empty() {
@@ -637,9 +635,10 @@ impl Session {
             return Ok(true);
         }
         // An answer after `;` first, then whoever sits at the terminal.
-        let mut pending = self.pending.pop_front().map(|words| {
-            words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
-        });
+        let mut pending = self
+            .pending
+            .pop_front()
+            .map(|words| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "));
         if pending.is_none() && !io.interactive() {
             return Err(Failure::refused(command, "it needs a confirmation, and there is nobody to ask")
                 .hint("-y confirms everything"));
@@ -660,7 +659,10 @@ impl Session {
     /// Runs a command file.
     pub(crate) fn file(&mut self, name: &str, text: &str, io: &mut dyn Console) -> Result<Flow, Failure> {
         if self.nesting >= MAX_NESTING {
-            return Err(Failure::refused("read", &format!("{name}: files are nested more than {MAX_NESTING} deep")));
+            return Err(Failure::refused(
+                "read",
+                &format!("{name}: files are nested more than {MAX_NESTING} deep"),
+            ));
         }
         self.nesting += 1;
         let mut flow = Flow::Continue;
@@ -720,6 +722,8 @@ fn key_of(context: &'static Context, command: Command, words: Vec<Word>) -> Resu
 /// What a change would do, without `...Done`.
 pub(crate) fn previewed(edits: &[openadp_settings::RowChange]) -> Output {
     let mut lines: Vec<String> = edits.iter().flat_map(openadp_settings::RowChange::lines).collect();
-    lines.push(if edits.is_empty() { "Nothing would change." } else { "Dry run: nothing was changed." }.to_owned());
+    lines.push(
+        if edits.is_empty() { "Nothing would change." } else { "Dry run: nothing was changed." }.to_owned(),
+    );
     Output { lines, json: Some(json!({ "done": false, "dryRun": true, "changes": edits })) }
 }

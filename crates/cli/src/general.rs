@@ -110,9 +110,11 @@ impl Session {
             General::Revisions => self.revisions(number("revisions", first, LISTED)?)?,
             General::Rollback => {
                 let to = match first {
-                    None => return Err(Failure::syntax("rollback", "Mandatory parameter missing")
-                        .grammar("<revision>, Integer".to_owned())
-                        .hint("revisions lists them")),
+                    None => {
+                        return Err(Failure::syntax("rollback", "Mandatory parameter missing")
+                            .grammar("<revision>, Integer".to_owned())
+                            .hint("revisions lists them"));
+                    }
                     Some(_) => number("rollback", first, 0)?,
                 };
                 return self.rollback(to, io).map(Step::Output);
@@ -151,8 +153,11 @@ impl Session {
                 ("confirmations", "true") => self.options.yes = false,
                 ("confirmations", "false") => self.options.yes = true,
                 _ => {
-                    return Err(Failure::syntax("config", &format!("{name} {value} is no setting of the session"))
-                        .hint("format text, format json, confirmations true, confirmations false"));
+                    return Err(Failure::syntax(
+                        "config",
+                        &format!("{name} {value} is no setting of the session"),
+                    )
+                    .hint("format text, format json, confirmations true, confirmations false"));
                 }
             }
             return Ok(Output::none());

@@ -83,7 +83,11 @@ pub(crate) fn command(context: &'static Context, command: Command) -> Vec<String
         Command::Get => format!(
             "Shows what is set. {}{}",
             paragraph(context.help),
-            if context.effective.is_some() { " get -e shows what is in force, inherited or not." } else { "" }
+            if context.effective.is_some() {
+                " get -e shows what is in force, inherited or not."
+            } else {
+                ""
+            }
         ),
         Command::Set => format!("Changes attributes. {}", paragraph(context.help)),
     };
@@ -212,7 +216,14 @@ pub(crate) fn tree(levels: &Levels, at: LevelId, depth: usize, commands: bool) -
     lines
 }
 
-fn branch(levels: &Levels, at: LevelId, depth: usize, indent: usize, commands: bool, lines: &mut Vec<String>) {
+fn branch(
+    levels: &Levels,
+    at: LevelId,
+    depth: usize,
+    indent: usize,
+    commands: bool,
+    lines: &mut Vec<String>,
+) {
     let level = levels.get(at);
     if commands && let Some(context) = level.context {
         let names: Vec<&str> = of_context(context).iter().map(|command| command.name()).collect();

@@ -87,17 +87,12 @@ impl Levels {
         names.join("/")
     }
 
-    /// The level of a context.
-    #[cfg(test)]
-    pub(crate) fn of(&self, context: &Context) -> Option<LevelId> {
-        self.walk(Self::root(context.tree), context.path.split('/')).ok()
-    }
-
     /// The level below `from` with exactly this name or alias.
     pub(crate) fn exact(&self, from: LevelId, name: &str) -> Option<LevelId> {
         let level = self.get(from);
         let named = |id: &&LevelId| self.get(**id).name.eq_ignore_ascii_case(name);
-        let alias = || level.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|(_, id)| *id);
+        let alias =
+            || level.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|(_, id)| *id);
         level.children.iter().find(named).copied().or_else(alias)
     }
 

@@ -73,7 +73,11 @@ fn visible(context: &'static Context) -> impl Iterator<Item = &'static Parameter
 }
 
 /// The `name = value` lines of a row; of all its parameters, or only of these.
-pub(crate) fn row_lines(context: &'static Context, row: Option<&Row>, only: &[&'static Parameter]) -> Vec<String> {
+pub(crate) fn row_lines(
+    context: &'static Context,
+    row: Option<&Row>,
+    only: &[&'static Parameter],
+) -> Vec<String> {
     visible(context)
         .filter(|parameter| only.is_empty() || only.iter().any(|wanted| wanted.name == parameter.name))
         .map(|parameter| format!("  {} = {}", parameter.name, shown(parameter, row)).trim_end().to_owned())
@@ -99,9 +103,14 @@ pub(crate) fn table_lines(context: &'static Context, snapshot: &Snapshot, rows: 
 }
 
 /// A table of headers and cells that the declaring crate made.
-pub(crate) fn presented_lines(context: &'static Context, headers: &Presented, rows: &[Presented]) -> Vec<String> {
+pub(crate) fn presented_lines(
+    context: &'static Context,
+    headers: &Presented,
+    rows: &[Presented],
+) -> Vec<String> {
     let align = |header: &str| {
-        let same = |p: &&Parameter| p.header.eq_ignore_ascii_case(header) || p.name.eq_ignore_ascii_case(header);
+        let same =
+            |p: &&Parameter| p.header.eq_ignore_ascii_case(header) || p.name.eq_ignore_ascii_case(header);
         context.parameters.iter().find(same).map_or(Align::Right, |parameter| parameter.align)
     };
     let mut table =
@@ -122,7 +131,9 @@ fn row_json(context: &'static Context, row: Option<&Row>) -> Json {
             (Kind::Secret { .. }, text) => json!({ "set": text.is_some_and(|text| !text.is_empty()) }),
             (_, None) => Json::Null,
             (Kind::Boolean, Some(text)) => json!(text == "true"),
-            (Kind::Integer { .. }, Some(text)) => text.parse::<i64>().map_or(json!(text), |number| json!(number)),
+            (Kind::Integer { .. }, Some(text)) => {
+                text.parse::<i64>().map_or(json!(text), |number| json!(number))
+            }
             (_, Some(text)) => json!(text),
         };
         object.insert(parameter.name.to_owned(), value);
@@ -156,7 +167,11 @@ pub(crate) fn presented_json(context: &'static Context, rows: &[Presented]) -> J
 }
 
 /// The rows whose key begins with these words: as typed, or in the canonical form of their kinds.
-pub(crate) fn matching<'a>(context: &'static Context, snapshot: &'a Snapshot, words: &[String]) -> Vec<&'a Row> {
+pub(crate) fn matching<'a>(
+    context: &'static Context,
+    snapshot: &'a Snapshot,
+    words: &[String],
+) -> Vec<&'a Row> {
     let keys: Vec<&Parameter> = context.parameters.iter().filter(|p| p.role == Role::Key).collect();
     let fits = |row: &&Row| {
         let own = row.key(context);

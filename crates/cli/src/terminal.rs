@@ -143,7 +143,10 @@ impl Console for Terminal {
     }
 
     fn named_secret(&mut self, name: &str) -> Option<String> {
-        self.secrets.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, secret)| secret.clone())
+        self.secrets
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, secret)| secret.clone())
     }
 
     fn read_file(&mut self, path: &str, most: u64) -> io::Result<String> {

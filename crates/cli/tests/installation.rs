@@ -6,9 +6,7 @@ use common::{Guest, HOUSE, Script, house, session, type_lines};
 use openadp_appserver::{Clock, SystemClock};
 use openadp_cli::{Options, Session};
 use openadp_daemon::admin::{Admin, AdminSocket, InterfaceStatus};
-use openadp_settings::{
-    Context, Kind, Module, Parameter, Registry, Settings, Store, Tree, context,
-};
+use openadp_settings::{Context, Kind, Module, Parameter, Registry, Settings, Store, Tree, context};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +40,8 @@ struct Process {
 
 impl Process {
     fn start(data_dir: &Path, name: &str, registry: Registry) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let store = Store::open(data_dir, registry).unwrap();
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let admin = Admin {
@@ -139,7 +138,9 @@ fn what_no_process_knows_goes_to_the_files_and_the_processes_are_told() {
     assert!(typed(&mut session, "House/Door> set openSeconds 2").contains("...Done"));
     assert!(changes.has_changed().unwrap());
     assert_eq!(process.store.current().revision(), 1);
-    assert!(typed(&mut session, "ADP_CLI/Interface/Http/HttpServer> add 127.0.0.9 8443").contains("...Done\n"));
+    assert!(
+        typed(&mut session, "ADP_CLI/Interface/Http/HttpServer> add 127.0.0.9 8443").contains("...Done\n")
+    );
     assert_eq!(process.store.rows::<Interface>()[0].port, 8443);
     assert!(typed(&mut session, "House/Door> get").contains("openSeconds = 2"));
     process.stop();
@@ -162,7 +163,9 @@ fn sessions_at_once_lose_nothing() {
         }
     });
     assert_eq!(process.store.rows::<Guest>().len(), 16);
-    assert!(process.store.revisions(0..=99).unwrap().iter().all(|revision| revision.time <= SystemClock.now()));
+    assert!(
+        process.store.revisions(0..=99).unwrap().iter().all(|revision| revision.time <= SystemClock.now())
+    );
     process.stop();
 }
 

@@ -18,9 +18,15 @@ fn every_context_is_walked_read_and_explained() {
     let mut script = Script::default();
     for context in registry.contexts() {
         let path = context.full_path();
-        let names: Vec<String> = context.aliases.iter().map(|alias| format!("{}/{alias}", context.tree.root())).collect();
+        let names: Vec<String> =
+            context.aliases.iter().map(|alias| format!("{}/{alias}", context.tree.root())).collect();
         for name in names.iter().chain([&path]) {
-            assert_eq!(session.line(&format!("cd /{name}"), &mut script), Flow::Continue, "{name}: {}", script.transcript);
+            assert_eq!(
+                session.line(&format!("cd /{name}"), &mut script),
+                Flow::Continue,
+                "{name}: {}",
+                script.transcript
+            );
             assert_eq!(session.prompt(), format!("{path}> "), "{name}");
         }
         let mut run = |line: &str| {
@@ -38,7 +44,12 @@ fn every_context_is_walked_read_and_explained() {
         for action in context.actions {
             assert!(run(&format!("help {}", action.name)).contains(action.name));
             for argument in action.arguments {
-                assert!(!argument.help.trim().is_empty(), "{path} {} {} has no help", action.name, argument.name);
+                assert!(
+                    !argument.help.trim().is_empty(),
+                    "{path} {} {} has no help",
+                    action.name,
+                    argument.name
+                );
             }
         }
         for parameter in context.parameters {
@@ -52,23 +63,54 @@ fn every_context_is_walked_read_and_explained() {
 }
 
 #[test]
+fn the_contexts_of_the_main_job_are_there() {
+    let registry = registry();
+    for path in [
+        "ADP_CLI/Interface/Http/HttpServer",
+        "ADP_CLI/Interface/Http/HttpServer/SSLSettings/Ciphers",
+        "ADP_CLI/Interface/Http/HttpServer/SSLSettings/Protocols",
+        "ADP_CLI/Interface/Http/HttpServer/SSLSettings/Certificates",
+        "ADP_CLI/Interface/Http/SSLCommonSettings/Ciphers",
+        "ADP_CLI/Interface/Http/SSLCommonSettings/Protocols",
+        "ADP_CLI/Interface/Http/SSLCommonSettings/ClientAuthentication/Trusts",
+        "ADP_CLI/Interface/CTI/CTIServer",
+        "ADP_CLI/Interface/CTI/CTIServer/SSLSettings/Ciphers",
+        "ADP_CLI/Interface/CTI/CTIServer/SSLSettings/Protocols",
+        "ADP_CLI/Interface/CTI/CTIServer/SSLSettings/Certificates",
+        "ADP_CLI/Interface/CTI/SSLCommonSettings/Ciphers",
+        "ADP_CLI/Interface/CTI/SSLCommonSettings/ClientAuthentication/Trusts",
+        "ADP_CLI/System/SSLCommonSettings/JSSE/Ciphers",
+        "ADP_CLI/System/SSLCommonSettings/JSSE/Protocols",
+        "ADP_CLI/System/SSLCommonSettings/OpenSSL/Ciphers",
+        "ADP_CLI/System/SSLCommonSettings/OpenSSL/Protocols",
+        "ADP_CLI/Applications/AuthenticationService/TokenManagement",
+        "ADP_CLI/Applications/AuthenticationService/KeyManagement",
+        "ADP_CLI/Applications/Xsi-Actions/GeneralSettings",
+        "ADP_CLI/Applications/Xsi-Events/GeneralSettings",
+        "ADP_CLI/Applications/NotificationPushServer/FCM",
+        "ADP_CLI/Applications/NotificationPushServer/APNS/Production",
+        "ADP_CLI/System/CommunicationUtility/DefaultSettings/ExternalAuthentication/CertificateAuthentication",
+        "AS_CLI/System/ClientIdentity",
+    ] {
+        assert!(registry.context(path).is_some(), "{path}");
+    }
+}
+
+#[test]
 fn a_fresh_installation_passes_its_own_checks() {
     let store = Store::in_memory(registry());
     assert_eq!(store.registry().check(&store.current()), []);
 }
 
 #[test]
-fn the_tree_and_a_session() {
+fn a_session() {
     let dir = tempfile::tempdir().unwrap();
     let registry = registry();
     let mut session = session(dir.path(), &registry, Options::default());
     insta::assert_snapshot!(type_lines(
         &mut session,
         &mut Script::default(),
-        "tree
-         AS_CLI
-         tree
-         ADP_CLI/Applications/AuthenticationService/TokenManagement> get
+        "ADP_CLI/Applications/AuthenticationService/TokenManagement> get
          ADP_CLI/Applications/authenticationService/TokenManagement> set tokenDurationInHours 1440
          ADP_CLI/Applications/AuthService/TokenManagement> set tokenDurationInHours 4321
          ADP_CLI/Applications/AuthenticationService/TokenManagement> help set

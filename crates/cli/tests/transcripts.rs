@@ -12,9 +12,12 @@ fn transcript(lines: &str) -> String {
 fn transcript_with(options: Options, answers: &[&'static str], lines: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut session = session(dir.path(), &house(), options);
-    let mut script = Script { answers: answers.iter().copied().collect(), interactive: true, ..Script::default() };
+    let mut script =
+        Script { answers: answers.iter().copied().collect(), interactive: true, ..Script::default() };
     script.files.insert("/tmp/engraving", "for my love\nand forever\n");
-    script.files.insert("/tmp/commands", "# a file\nHouse;Door\nset openSeconds 7\nbogus\nset openSeconds 8\n");
+    script
+        .files
+        .insert("/tmp/commands", "# a file\nHouse;Door\nset openSeconds 7\nbogus\nset openSeconds 8\n");
     script.files.insert("/tmp/itself", "read /tmp/itself\n");
     type_lines(&mut session, &mut script, lines)
 }
@@ -28,8 +31,10 @@ macro_rules! golden {
     };
 }
 
-golden!(navigation, transcript(
-    "House
+golden!(
+    navigation,
+    transcript(
+        "House
      Door
      ..
      door;guests
@@ -55,10 +60,13 @@ golden!(navigation, transcript(
      9
      exit; n
      e;y"
-));
+    )
+);
 
-golden!(reading, transcript(
-    "House;Door
+golden!(
+    reading,
+    transcript(
+        "House;Door
      get
      get openSeconds
      g
@@ -79,10 +87,13 @@ golden!(reading, transcript(
      ADP_CLI/House/Keys> get
      ADP_CLI/House/Keys> get -e
      ADP_CLI/House/Keys> count"
-));
+    )
+);
 
-golden!(changing, transcript(
-    "House;Door
+golden!(
+    changing,
+    transcript(
+        "House;Door
      set openSeconds 20 enabled f
      set openSeconds 99
      set openSeconds
@@ -117,12 +128,15 @@ golden!(changing, transcript(
      delete ann
      delete ann 1 x
      get"
-));
+    )
+);
 
-golden!(secrets, transcript_with(
-    Options { lines_are_public: true, ..Options::default() },
-    &["one", "one", "one", "two", "three", "three"],
-    "House/Door> set code on-the-line
+golden!(
+    secrets,
+    transcript_with(
+        Options { lines_are_public: true, ..Options::default() },
+        &["one", "one", "one", "two", "three", "three"],
+        "House/Door> set code on-the-line
      House/Door> get
      House/Door> set code
      House/Door> set code
@@ -135,10 +149,13 @@ golden!(secrets, transcript_with(
      history
      diff 1
      diff"
-));
+    )
+);
 
-golden!(actions_and_files, transcript(
-    "House/Keys
+golden!(
+    actions_and_files,
+    transcript(
+        "House/Keys
      help
      cutKey home /tmp/engraving
      cutKey home /tmp/engraving
@@ -156,10 +173,13 @@ golden!(actions_and_files, transcript(
      read /tmp/itself
      read /tmp/nothing
      read"
-));
+    )
+);
 
-golden!(help, transcript(
-    "help
+golden!(
+    help,
+    transcript(
+        "help
      House;Door
      HELP
      help get
@@ -180,10 +200,13 @@ golden!(help, transcript(
      tree 1
      t -c 2
      tree x"
-));
+    )
+);
 
-golden!(pasted, transcript(
-    "XSP|ADP_CLI/House/Door>set openSeconds 3
+golden!(
+    pasted,
+    transcript(
+        "XSP|ADP_CLI/House/Door>set openSeconds 3
      /XSP|ADP_CLI/House/Door> get
      ADP_CLI/house/DOOR> Get
      /House/Door> get openSecs
@@ -206,12 +229,15 @@ golden!(pasted, transcript(
      repeat 1
      re 99
      hi 2"
-));
+    )
+);
 
-golden!(confirmations, transcript_with(
-    Options::default(),
-    &["what", "n", "Yes"],
-    "House/Door> set openSeconds 2
+golden!(
+    confirmations,
+    transcript_with(
+        Options::default(),
+        &["what", "n", "Yes"],
+        "House/Door> set openSeconds 2
      House/Door> set openSeconds 3
      rollback
      rollback x
@@ -231,24 +257,30 @@ golden!(confirmations, transcript_with(
      config colour red
      rollback 1
      exit"
-));
+    )
+);
 
-golden!(dry_run, transcript_with(
-    Options { dry_run: true, ..Options::default() },
-    &[],
-    "House/Door> set openSeconds 2 code secret
+golden!(
+    dry_run,
+    transcript_with(
+        Options { dry_run: true, ..Options::default() },
+        &[],
+        "House/Door> set openSeconds 2 code secret
      House/Door> set openSeconds 200
      House/Door> set openSeconds 10
      House/Door/Guests> add ann 1 true
      House/Keys> cutKey home /tmp/engraving
      House/Door> get
      rollback 0"
-));
+    )
+);
 
-golden!(json, transcript_with(
-    Options { format: Format::Json, yes: true, ..Options::default() },
-    &[],
-    "House/Door
+golden!(
+    json,
+    transcript_with(
+        Options { format: Format::Json, yes: true, ..Options::default() },
+        &[],
+        "House/Door
      set openSeconds 2 code secret
      get
      set openSeconds 200
@@ -263,11 +295,13 @@ golden!(json, transcript_with(
      diff 1 2
      help get
      exit"
-));
+    )
+);
 
 #[test]
 fn revisions_are_listed_with_time_and_author() {
-    let text = transcript("House/Door> set openSeconds 2\nHouse/Door> set openSeconds 3\nrevisions\nrevisions 1\n");
+    let text =
+        transcript("House/Door> set openSeconds 2\nHouse/Door> set openSeconds 3\nrevisions\nrevisions 1\n");
     let lines: Vec<&str> = text.lines().collect();
     let header = lines.iter().position(|line| line.trim_start().starts_with("Revision  Time")).unwrap();
     assert!(lines[header].ends_with("Change"), "{text}");

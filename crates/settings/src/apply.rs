@@ -232,7 +232,10 @@ fn add(
         ]);
     }
     if rows.len() >= MAX_ROWS {
-        return Err(vec![Problem::new(context.full_path(), format!("a table holds at most {MAX_ROWS} entries"))]);
+        return Err(vec![Problem::new(
+            context.full_path(),
+            format!("a table holds at most {MAX_ROWS} entries"),
+        )]);
     }
     Ok(TypedEdit { context, key: owned_key(context, &row), at: None, before: None, after: Some(row) })
 }
@@ -286,13 +289,14 @@ fn parse(parameter: &Parameter, word: &str) -> Result<Value, String> {
 
 fn unknown_parameter(context: &'static Context, name: &str) -> Problem {
     let problem = Problem::new(context.full_path(), "there is no such parameter").parameter(name);
-    match nearest(name, context.parameters.iter().map(|p| p.name)) {
-        Some(near) => problem.hint(format!("did you mean {near}?")),
-        None => {
+    let near = nearest(name, context.parameters.iter().map(|p| p.name));
+    problem.hint(near.map_or_else(
+        || {
             let names: Vec<&str> = context.parameters.iter().map(|p| p.name).collect();
-            problem.hint(format!("parameters: {}", names.join(", ")))
-        }
-    }
+            format!("parameters: {}", names.join(", "))
+        },
+        |near| format!("did you mean {near}?"),
+    ))
 }
 
 /// What takes effect later than at once: parameters that need a restart, and remarks on those of the next connection.

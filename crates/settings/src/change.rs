@@ -52,7 +52,9 @@ impl std::fmt::Debug for Edit {
             Self::Set { context, key, values } => {
                 write!(f, "Set({context} {key:?} {:?})", values.keys().collect::<Vec<_>>())
             }
-            Self::Add { context, values } => write!(f, "Add({context} {:?})", values.keys().collect::<Vec<_>>()),
+            Self::Add { context, values } => {
+                write!(f, "Add({context} {:?})", values.keys().collect::<Vec<_>>())
+            }
             Self::Delete { context, key } => write!(f, "Delete({context} {key:?})"),
         }
     }

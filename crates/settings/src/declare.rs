@@ -177,6 +177,12 @@ impl Parameter {
 /// Headers and cells of a table row that are not plain parameters (owner and issuer of a trust anchor, say).
 pub type Presented = Vec<(&'static str, String)>;
 
+/// Makes a remark line for `get`; the strings are the keys that it was given.
+pub type Remark = fn(&Snapshot, &[&str]) -> Option<String>;
+
+/// Makes the list that is in force, inherited or own; the strings are the keys that `get` was given.
+pub type Effective = fn(&Snapshot, &[&str]) -> Vec<Presented>;
+
 /// One level of the tree that holds settings or actions.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
@@ -201,9 +207,9 @@ pub struct Context {
     /// What `get` shows for a row in place of the parameters, where that differs.
     pub present: Option<fn(&Snapshot, &Row) -> Presented>,
     /// A remark line after `get`'s count (where an empty list is inherited from, say).
-    pub remark: Option<fn(&Snapshot, &[&str]) -> Option<String>>,
+    pub remark: Option<Remark>,
     /// What `get -e` shows: the list that is in force, inherited or own; the strings are the keys that `get` was given.
-    pub effective: Option<fn(&Snapshot, &[&str]) -> Vec<Presented>>,
+    pub effective: Option<Effective>,
 }
 
 impl Context {
@@ -279,13 +285,13 @@ impl Context {
     }
     /// Sets the remark line after `get`'s count; the strings are the keys that `get` was given.
     #[must_use]
-    pub const fn remark(mut self, remark: fn(&Snapshot, &[&str]) -> Option<String>) -> Self {
+    pub const fn remark(mut self, remark: Remark) -> Self {
         self.remark = Some(remark);
         self
     }
     /// Sets what `get -e` shows; the strings are the keys that `get` was given.
     #[must_use]
-    pub const fn effective(mut self, effective: fn(&Snapshot, &[&str]) -> Vec<Presented>) -> Self {
+    pub const fn effective(mut self, effective: Effective) -> Self {
         self.effective = Some(effective);
         self
     }
@@ -300,7 +306,8 @@ impl Context {
     /// A parameter by name or alias, without regard to case.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters.iter().find(|p| {
-            p.name.eq_ignore_ascii_case(name) || p.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+            p.name.eq_ignore_ascii_case(name)
+                || p.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
         })
     }
 }

@@ -118,7 +118,14 @@ pub(crate) struct FileMedium(File);
 impl FileMedium {
     /// Opens the file, creating it with mode 0600.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map(Self)
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map(Self)
     }
 }
 
@@ -250,7 +257,10 @@ pub(crate) fn encode(record: &mut Record, position: &Position) -> io::Result<(Ve
     line.extend_from_slice(SUM_CLOSE);
     line.push(b'\n');
     if line.len() > MAX_LINE {
-        return Err(io::Error::other(format!("the change takes {} bytes, and {MAX_LINE} are allowed", line.len())));
+        return Err(io::Error::other(format!(
+            "the change takes {} bytes, and {MAX_LINE} are allowed",
+            line.len()
+        )));
     }
     let next = Position { offset: position.offset + line.len() as u64, sum, revision: record.revision };
     Ok((line, next))

@@ -40,7 +40,8 @@ mod value;
 
 pub use change::{Author, Change, Edit, Problem, Problems};
 pub use declare::{
-    Action, ActionContext, ActionOutput, Align, Apply, Context, Parameter, Presented, Role, Settings, Shape, Tree,
+    Action, ActionContext, ActionOutput, Align, Apply, Context, Effective, Parameter, Presented, Remark,
+    Role, Settings, Shape, Tree,
 };
 pub use journal::Damage;
 pub use kind::{Kind, NamedKind};

@@ -27,7 +27,8 @@ impl Snapshot {
             Value::Secret(secret) => MaskedValue::Secret { set: !secret.is_empty() },
         };
         let row = |row: &Row| row.iter().map(|(name, v)| (name.to_owned(), value(v))).collect();
-        let rows = self.rows.iter().map(|(path, rows)| (path.clone(), rows.iter().map(row).collect())).collect();
+        let rows =
+            self.rows.iter().map(|(path, rows)| (path.clone(), rows.iter().map(row).collect())).collect();
         MaskedSnapshot { revision: self.revision, rows }
     }
 }

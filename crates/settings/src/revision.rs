@@ -2,7 +2,9 @@
 
 use crate::apply::{TypedEdit, apply};
 use crate::journal::{RawEdit, RawRow, RawValue, Record};
-use crate::{Author, Context, MachineKey, MachineKeyError, Registry, Row, Secret, Snapshot, Value};
+use crate::{
+    Author, Context, MachineKey, MachineKeyError, Parameter, Registry, Row, Secret, Snapshot, Value,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -112,9 +114,8 @@ fn sealed_row(
             let value = match value {
                 Value::Text(text) => RawValue::Text(text.clone()),
                 Value::Secret(secret) => RawValue::Sealed {
-                    sealed: STANDARD.encode(
-                        machine_key.seal(&place(context, key, name), secret.expose().as_bytes())?,
-                    ),
+                    sealed: STANDARD
+                        .encode(machine_key.seal(&place(context, key, name), secret.expose().as_bytes())?),
                 },
             };
             Ok((name.clone(), value))
@@ -132,13 +133,9 @@ fn opened_row(
     for (name, value) in row {
         // A parameter that was renamed is read under its new name; one that this release does not know is kept.
         let parameter = declared.parameter(name);
-        let error = |source| SecretError {
-            context: edit.context.clone(),
-            parameter: name.clone(),
-            source,
-        };
+        let error = |source| SecretError { context: edit.context.clone(), parameter: name.clone(), source };
         let value = match value {
-            RawValue::Text(text) if parameter.is_some_and(|p| p.is_secret()) => {
+            RawValue::Text(text) if parameter.is_some_and(Parameter::is_secret) => {
                 Value::Secret(Secret::new(text.clone()))
             }
             RawValue::Text(text) => Value::Text(text.clone()),
@@ -265,7 +262,8 @@ fn steps<R: Clone + PartialEq>(from: &[(Vec<String>, R)], to: &[(Vec<String>, R)
         rows.iter().map(|(key, _)| key.clone()).filter(has).collect()
     };
     // Rows that stay keep their places unless their order changed: then all are taken out and put back.
-    let stay: Vec<Vec<String>> = if order(from, to) == order(to, from) { order(from, to) } else { Vec::new() };
+    let stay: Vec<Vec<String>> =
+        if order(from, to) == order(to, from) { order(from, to) } else { Vec::new() };
     let mut steps = Vec::new();
     let mut at = 0;
     for (key, row) in from {
@@ -279,7 +277,12 @@ fn steps<R: Clone + PartialEq>(from: &[(Vec<String>, R)], to: &[(Vec<String>, R)
         if !stay.contains(key) {
             steps.push(Step { key: key.clone(), at: Some(at), before: None, after: Some(row.clone()) });
         } else if let Some((_, old)) = from.iter().find(|(other, old)| other == key && old != row) {
-            steps.push(Step { key: key.clone(), at: None, before: Some(old.clone()), after: Some(row.clone()) });
+            steps.push(Step {
+                key: key.clone(),
+                at: None,
+                before: Some(old.clone()),
+                after: Some(row.clone()),
+            });
         }
     }
     steps
@@ -310,8 +313,9 @@ pub(crate) fn shown_edit(edit: &TypedEdit) -> RowChange {
 /// Recorded values as operators may see them.
 fn shown_raw(machine_key: &MachineKey, registry: &Registry, edit: &RawEdit) -> RowChange {
     if let Some(context) = registry.resolve(&edit.context) {
-        let open =
-            |row: &Option<RawRow>| row.as_ref().map(|row| opened_row(machine_key, context, edit, row)).transpose();
+        let open = |row: &Option<RawRow>| {
+            row.as_ref().map(|row| opened_row(machine_key, context, edit, row)).transpose()
+        };
         if let (Ok(before), Ok(after)) = (open(&edit.before), open(&edit.after)) {
             return shown_edit(&TypedEdit { context, key: edit.key.clone(), at: edit.at, before, after });
         }

@@ -282,7 +282,9 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Committed, Problems> {
         let comment = format!("rollback to revision {to}");
-        self.write(author, Some(&comment), force, now, |journal, base| self.rolled_back(journal, base, to, force))
+        self.write(author, Some(&comment), force, now, |journal, base| {
+            self.rolled_back(journal, base, to, force)
+        })
     }
 
     /// What [`rollback`](Self::rollback) would do.
@@ -407,13 +409,8 @@ impl Store {
     fn lock(&self) -> Result<Option<File>, OpenError> {
         let Some(path) = &self.lock else { return Ok(None) };
         let io = |source| OpenError::Io { path: path.clone(), source };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
         let start = Instant::now();
         loop {
             match file.try_lock() {
@@ -433,7 +430,8 @@ impl Store {
             return Ok((Vec::new(), from.clone()));
         }
         let bytes = journal.medium.read_from(from.offset).map_err(io)?;
-        journal::parse(&bytes, from).map_err(|source| OpenError::Damaged { path: self.journal_path(), source })
+        journal::parse(&bytes, from)
+            .map_err(|source| OpenError::Damaged { path: self.journal_path(), source })
     }
 
     fn read_new(&self, journal: &mut Journal) -> Result<bool, OpenError> {
@@ -500,7 +498,9 @@ impl Store {
         let base = self.current.load_full();
         let Prepared { snapshot, typed, mut raw, committed } = prepare(&journal, &base)?;
         for edit in &typed {
-            raw.push(revision::raw_edit(&self.machine_key, edit).map_err(|error| unavailable(&error.into()))?);
+            raw.push(
+                revision::raw_edit(&self.machine_key, edit).map_err(|error| unavailable(&error.into()))?,
+            );
         }
         if raw.is_empty() {
             return Ok(committed);

@@ -1,3 +1,5 @@
+#![expect(dead_code, reason = "fields that are declared to be stored and checked, and read by nobody")]
+
 use super::*;
 use crate::{Action, Context, Edit, Kind, Module, Parameter, Role, Shape, Tree, context};
 use proptest::prelude::*;
@@ -129,7 +131,11 @@ fn a_change_is_kept_and_read_again_by_another_process() {
     let done = commit(
         &store,
         vec![
-            set("adp_cli/system/olddoor", &[], &[("OPENSECONDS", "20"), ("colour", "gREEN"), ("code", "s3cret")]),
+            set(
+                "adp_cli/system/olddoor",
+                &[],
+                &[("OPENSECONDS", "20"), ("colour", "gREEN"), ("code", "s3cret")],
+            ),
             add(GUESTS, &[("name", "Carol"), ("floor", "3"), ("code", "own")]),
         ],
     )
@@ -185,7 +191,10 @@ fn a_masked_snapshot_shows_everything_but_secrets() {
     assert_eq!(shown.revision(), 1);
     assert_eq!(shown.get::<Door>().colour, "Red");
     assert_eq!(shown.get::<Door>().code.expose(), "********");
-    assert_eq!(shown.rows_of(<Guest as Settings>::CONTEXT), store.current().rows_of(<Guest as Settings>::CONTEXT));
+    assert_eq!(
+        shown.rows_of(<Guest as Settings>::CONTEXT),
+        store.current().rows_of(<Guest as Settings>::CONTEXT)
+    );
 }
 
 #[test]
@@ -233,9 +242,10 @@ fn all_problems_are_told_at_once_and_nothing_is_kept() {
 fn force_overrules_forceable_checks_only_and_old_problems_do_not_block() {
     let store = Store::in_memory(house());
     let unlucky = change(vec![set(GUESTS, &["alice"], &[("floor", "13")])]);
-    assert_eq!(reasons(&store.commit(&unlucky, NOW).unwrap_err()), [
-        "ADP_CLI/System/Door/Guests floor: alice on 13"
-    ]);
+    assert_eq!(
+        reasons(&store.commit(&unlucky, NOW).unwrap_err()),
+        ["ADP_CLI/System/Door/Guests floor: alice on 13"]
+    );
     store.commit(&Change { force: true, ..unlucky }, NOW).unwrap();
     assert!(store.revisions(1..=1).unwrap()[0].forced);
     // The forced problem stays, and another change does not fall over it.
@@ -276,15 +286,15 @@ fn rollback_brings_back_values_order_and_secrets() {
     assert_eq!(store.rollback(3, &author, false, NOW).unwrap().revision, 6);
     assert_eq!(guests(&store), ["bob 2", "alice 9"]);
     assert_eq!(store.rollback(6, &author, false, NOW).unwrap().revision, 6, "nothing to do");
-    assert_eq!(reasons(&store.rollback(7, &author, false, NOW).unwrap_err()), [
-        ": there is no revision 7; the last is 6"
-    ]);
+    assert_eq!(
+        reasons(&store.rollback(7, &author, false, NOW).unwrap_err()),
+        [": there is no revision 7; the last is 6"]
+    );
     assert!(store.diff(6, 3).unwrap().is_empty());
-    assert_eq!(store.diff(0, 1).unwrap()[0].lines(), [
-        "ADP_CLI/System/Door",
-        "  + code = ********",
-        "  + openSeconds = 1"
-    ]);
+    assert_eq!(
+        store.diff(0, 1).unwrap()[0].lines(),
+        ["ADP_CLI/System/Door", "  + code = ********", "  + openSeconds = 1"]
+    );
 }
 
 #[test]
@@ -443,9 +453,10 @@ fn actions_commit_their_edits() {
     assert_eq!(done.lines, ["inviting dave in System/Doorman"]);
     assert_eq!(done.committed.revision, 1);
     assert_eq!(guests(&store), ["alice 1", "bob 2", "dave 7"]);
-    assert_eq!(reasons(&run(&["dave", "100"]).unwrap_err()), [
-        "ADP_CLI/System/Doorman floor: 100 is not between 0 and 99"
-    ]);
+    assert_eq!(
+        reasons(&run(&["dave", "100"]).unwrap_err()),
+        ["ADP_CLI/System/Doorman floor: 100 is not between 0 and 99"]
+    );
     assert_eq!(reasons(&run(&[]).unwrap_err()), ["ADP_CLI/System/Doorman name: Mandatory parameter missing"]);
     assert!(run(&["dave"]).is_err());
 }
@@ -468,15 +479,19 @@ fn declarations_that_cannot_be_right_are_found() {
 }
 
 fn any_edit() -> impl Strategy<Value = Edit> {
-    let name = prop::sample::select(vec!["alice", "bob", "carol", "dave", "", "ALICE", "toolongtoolongtoolong"]);
+    let name =
+        prop::sample::select(vec!["alice", "bob", "carol", "dave", "", "ALICE", "toolongtoolongtoolong"]);
     let value = prop::sample::select(vec!["1", "13", "66", "100", "x", "", "Red", "secret"]);
     let parameter = prop::sample::select(vec!["name", "floor", "code", "colour", "openSeconds", "none"]);
     let context = prop::sample::select(vec![DOOR, GUESTS, GARDEN, "ADP_CLI/None", ""]);
     prop_oneof![
         (context.clone(), name.clone(), parameter.clone(), value.clone())
             .prop_map(|(context, key, parameter, value)| set(context, &[key], &[(parameter, value)])),
-        (context.clone(), parameter, value.clone())
-            .prop_map(|(context, parameter, value)| set(context, &[], &[(parameter, value)])),
+        (context.clone(), parameter, value.clone()).prop_map(|(context, parameter, value)| set(
+            context,
+            &[],
+            &[(parameter, value)]
+        )),
         (context.clone(), name.clone(), value)
             .prop_map(|(context, name, floor)| add(context, &[("name", name), ("floor", floor)])),
         (context, name).prop_map(|(context, name)| delete(context, &[name])),

@@ -1,10 +1,15 @@
 //! A scripted console and a small tree of contexts to talk about.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part of this"
+)]
 
 use openadp_cli::{Console, Flow, Installation, Options, Session};
 use openadp_settings::{
-    Action, ActionOutput, Apply, Context, Edit, Kind, Module, Parameter, Presented, Registry, Secret, Settings,
-    Snapshot, Tree, context,
+    Action, ActionOutput, Apply, Context, Edit, Kind, Module, Parameter, Presented, Registry, Secret,
+    Settings, Snapshot, Tree, context,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -115,9 +120,12 @@ fn nobody_on_13(snapshot: &Snapshot) -> Vec<openadp_settings::Problem> {
     let unlucky = snapshot.rows::<Guest>().into_iter().filter(|guest| guest.floor == 13);
     unlucky
         .map(|guest| {
-            openadp_settings::Problem::new(Guest::CONTEXT.full_path(), format!("{} would live on 13", guest.name))
-                .parameter("floor")
-                .forceable()
+            openadp_settings::Problem::new(
+                Guest::CONTEXT.full_path(),
+                format!("{} would live on 13", guest.name),
+            )
+            .parameter("floor")
+            .forceable()
         })
         .collect()
 }

@@ -2,9 +2,7 @@
 
 use super::socket::{directory, short};
 use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
-use openadp_settings::{
-    ActionDone, Change, MaskedSnapshot, Preview, Problems, Revision, RowChange,
-};
+use openadp_settings::{ActionDone, Change, MaskedSnapshot, Preview, Problems, Revision, RowChange};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,7 +12,7 @@ use std::time::Duration;
 /// Time that a process has to say hello.
 const HELLO: Duration = Duration::from_secs(2);
 /// Time that a process has for an answer; actions may ask another server.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// Sockets looked at; more than any node runs.
 const MAX_SOCKETS: usize = 256;
 

@@ -1,7 +1,9 @@
 //! The server of the admin socket.
 
 use super::socket::{author, create_directory, directory, short};
-use super::{Answer, Content, Hello, InterfaceStatus, MAX_ANSWER, MAX_REQUEST, MAX_REVISIONS, Request, Status};
+use super::{
+    Answer, Content, Hello, InterfaceStatus, MAX_ANSWER, MAX_REQUEST, MAX_REVISIONS, Request, Status,
+};
 use openadp_appserver::Clock;
 use openadp_settings::{Author, Change, OpenError, Problem, Problems, Store};
 use std::fs::Permissions;
@@ -22,7 +24,7 @@ use tokio_util::task::TaskTracker;
 /// Sessions at once: a few operators and scripts.
 const MAX_SESSIONS: usize = 32;
 /// Silence after which a session ends: an operator thinks for long.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// Time for a peer to take an answer.
 const WRITE: Duration = Duration::from_secs(30);
 /// Time that `status` waits for interfaces to follow a revision.
@@ -162,7 +164,8 @@ async fn serve(stream: UnixStream, admin: Admin, allowed: bool, tasks: &TaskTrac
             Ok(request) => request,
             Err(error) => {
                 // What follows cannot be trusted to be a request either.
-                return answer(&mut write, &Answer::<()>::Failed(format!("malformed request: {error}"))).await;
+                return answer(&mut write, &Answer::<()>::Failed(format!("malformed request: {error}")))
+                    .await;
             }
         };
         let reply = handle(request, &admin, &author, tasks).await;
@@ -200,7 +203,10 @@ async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTr
             Ok(interfaces) => interfaces,
             Err(_) => (admin.interfaces)(0).await,
         };
-        return Answer::Ok(Content::Status(Status { revision: admin.store.current().revision(), interfaces }));
+        return Answer::Ok(Content::Status(Status {
+            revision: admin.store.current().revision(),
+            interfaces,
+        }));
     }
     let (admin, author) = (admin.clone(), author.clone());
     // The store reads and writes files and waits for a lock.
@@ -251,9 +257,9 @@ fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content,
                 Content::Done(store.rollback(to, author, force, clock.now())?)
             }
         }
-        Request::Action { context, action, arguments, force } => Content::Action(
-            store.run_action(&context, &action, &arguments, author, force, clock.now())?,
-        ),
+        Request::Action { context, action, arguments, force } => {
+            Content::Action(store.run_action(&context, &action, &arguments, author, force, clock.now())?)
+        }
         Request::Refresh => {
             store.refresh().map_err(|error| unreadable(&error))?;
             Content::Revision(store.current().revision())

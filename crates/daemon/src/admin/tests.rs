@@ -119,7 +119,10 @@ async fn a_session_reads_changes_and_goes_back() {
         let refused = client.commit(&paint("")).unwrap().revision;
         assert_eq!(refused, 4, "an empty value clears");
         assert!(matches!(client.commit(&paint(&"x".repeat(21))), Err(ClientError::Refused(_))));
-        assert!(matches!(client.action("ADP_CLI/System/Door", "slam", &[], false), Err(ClientError::Refused(_))));
+        assert!(matches!(
+            client.action("ADP_CLI/System/Door", "slam", &[], false),
+            Err(ClientError::Refused(_))
+        ));
         assert_eq!(client.refresh().unwrap(), 4);
         let status = client.status(4).unwrap();
         assert_eq!(status.interfaces[0].not_listening.as_deref(), Some("Permission denied"));
@@ -216,7 +219,8 @@ async fn status_does_not_wait_for_ever() {
 
 #[test]
 fn users_have_names() {
-    let passwd = "root:x:0:0:root:/root:/bin/bash\nbwadmin:x:1000:1000::/home/bwadmin:/bin/sh\n:x:5:5\nbroken\n";
+    let passwd =
+        "root:x:0:0:root:/root:/bin/bash\nbwadmin:x:1000:1000::/home/bwadmin:/bin/sh\n:x:5:5\nbroken\n";
     assert_eq!(socket::user_name(passwd, 1000), "bwadmin");
     assert_eq!(socket::user_name(passwd, 5), "uid:5");
     assert_eq!(socket::user_name(passwd, 77), "uid:77");
