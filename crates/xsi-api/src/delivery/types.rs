@@ -86,8 +86,8 @@ pub(super) struct Item {
     pub(super) tried: Vec<Id>,
 }
 
-/// Things that happen at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Things that happen at a time; each is due once at most.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Timer {
     Acknowledgement(uuid::Uuid),
     ChannelExpiry(Id),

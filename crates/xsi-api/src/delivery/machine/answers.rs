@@ -1,6 +1,6 @@
 //! EventResponses, and events that get none.
 
-use super::super::types::{Id, Item, Millis};
+use super::super::types::{Id, Item, Millis, Timer};
 use super::{Acknowledged, InFlight, Machine};
 use openadp_appserver::{Owner, TerminationReason};
 use uuid::Uuid;
@@ -57,7 +57,7 @@ impl Machine {
 
     pub(super) fn take_flight(&mut self, event: Uuid) -> Option<InFlight> {
         let flight = self.in_flight.remove(&event)?;
-        self.timers.remove(&flight.timer);
+        self.disarm(&Timer::Acknowledgement(event));
         if let Some(channel) = self.channels.get_mut(&flight.channel) {
             channel.outstanding.remove(&flight.order);
         }

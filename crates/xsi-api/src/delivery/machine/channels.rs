@@ -85,13 +85,18 @@ impl Machine {
         let last = reason
             .map(|reason| channel_terminated_event(id, wire_reason(reason), form_of(channel.transport)));
         self.outputs.push_back(Output::Close { channel: id.into(), last });
+        for timer in
+            [Timer::ChannelExpiry(id.into()), Timer::Heartbeat(id.into()), Timer::Liveness(id.into())]
+        {
+            self.disarm(&timer);
+        }
         if let Some(set) = self.sets.get_mut(&channel.set) {
             set.local.retain(|other| &**other != id);
         }
         // Latest first, so that putting each in front restores the order.
         for event in channel.outstanding.into_values().rev() {
             let Some(flight) = self.in_flight.remove(&event) else { continue };
-            self.timers.remove(&flight.timer);
+            self.disarm(&Timer::Acknowledgement(event));
             if let Some(subscription) = self.subscriptions.get_mut(&flight.subscription) {
                 let mut item = flight.item;
                 item.tried.clear();
@@ -119,8 +124,10 @@ impl Machine {
         channel.record.expires_at = expires_at;
         channel.heard = now;
         channel.generation = self.generation;
-        if let Some(at) = expires_at {
-            self.arm(at, Timer::ChannelExpiry(id.into()));
+        let expiry = Timer::ChannelExpiry(id.into());
+        match expires_at {
+            Some(at) => self.arm(at, expiry),
+            None => self.disarm(&expiry),
         }
     }
 }

@@ -88,7 +88,6 @@ struct InFlight {
     channel: Id,
     order: u64,
     item: Item,
-    timer: (Millis, u64),
 }
 
 /// The state machine of one process.
@@ -102,6 +101,7 @@ pub(crate) struct Machine {
     index: Index,
     in_flight: HashMap<Uuid, InFlight>,
     timers: BTreeMap<(Millis, u64), Timer>,
+    armed: HashMap<Timer, (Millis, u64)>,
     counter: u64,
     generation: u64,
     removed: HashMap<Id, u64>,
@@ -121,6 +121,7 @@ impl Machine {
             index: Index::default(),
             in_flight: HashMap::new(),
             timers: BTreeMap::new(),
+            armed: HashMap::new(),
             counter: 0,
             generation: 0,
             removed: HashMap::new(),
@@ -160,15 +161,31 @@ impl Machine {
     pub(crate) fn local_channels(&self) -> Vec<Id> {
         self.channels.keys().cloned().collect()
     }
+    /// How many timers run.
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        assert_eq!(self.timers.len(), self.armed.len());
+        self.timers.len()
+    }
     /// Numbers for gauges: channels here, subscriptions known, events unanswered.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
         (self.channels.len(), self.subscriptions.len(), self.in_flight.len())
     }
 
-    fn arm(&mut self, at: Millis, timer: Timer) -> (Millis, u64) {
+    /// Makes something due, instead of when it was due before.
+    fn arm(&mut self, at: Millis, timer: Timer) {
         self.counter += 1;
-        self.timers.insert((at, self.counter), timer);
-        (at, self.counter)
+        let place = (at, self.counter);
+        if let Some(before) = self.armed.insert(timer.clone(), place) {
+            self.timers.remove(&before);
+        }
+        self.timers.insert(place, timer);
+    }
+
+    fn disarm(&mut self, timer: &Timer) {
+        if let Some(place) = self.armed.remove(timer) {
+            self.timers.remove(&place);
+        }
     }
 }
 

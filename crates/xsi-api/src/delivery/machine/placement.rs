@@ -35,6 +35,7 @@ impl Machine {
         if set.local.is_empty() && set.remote.is_empty() {
             if set.subscriptions.is_empty() {
                 self.sets.remove(key);
+                self.disarm(&Timer::Grace(key.clone()));
                 return;
             }
             if set.empty_since.is_none() {
@@ -44,8 +45,11 @@ impl Machine {
             }
             return;
         }
-        set.empty_since = None;
+        let waited = set.empty_since.take().is_some();
         let subscriptions = set.subscriptions.clone();
+        if waited {
+            self.disarm(&Timer::Grace(key.clone()));
+        }
         for id in subscriptions {
             self.settle(now, key, &id);
         }
@@ -65,6 +69,7 @@ impl Machine {
             }
         } else if !mine && subscription.owned {
             subscription.owned = false;
+            subscription.fetching = false;
             subscription.used = true;
             subscription.queue.clear();
             subscription.lost = false;

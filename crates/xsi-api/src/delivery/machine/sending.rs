@@ -87,7 +87,7 @@ impl Machine {
         }
         self.counter += 1;
         let order = self.counter;
-        let timer = self.arm(now + self.limits.acknowledgement, Timer::Acknowledgement(event));
+        self.arm(now + self.limits.acknowledgement, Timer::Acknowledgement(event));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.outstanding.insert(order, event);
         }
@@ -96,10 +96,8 @@ impl Machine {
                 self.compose(channel, subscription, event, sequence, Some(&item.target), &item.data);
             self.outputs.push_back(document);
         }
-        self.in_flight.insert(
-            event,
-            InFlight { subscription: id.into(), channel: channel.clone(), order, item, timer },
-        );
+        self.in_flight
+            .insert(event, InFlight { subscription: id.into(), channel: channel.clone(), order, item });
     }
 
     pub(super) fn write(

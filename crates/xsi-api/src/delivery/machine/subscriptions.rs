@@ -58,6 +58,7 @@ impl Machine {
             && subscription.held
         {
             subscription.held = false;
+            self.disarm(&Timer::Release(id.into()));
             self.advance(now, id);
         }
     }
@@ -77,8 +78,10 @@ impl Machine {
             subscription.state = subscription.state.or(Some(StateKind::Initial));
         }
         subscription.held |= hold;
-        if let Some(at) = expires_at {
-            self.arm(at, Timer::SubscriptionExpiry(id.into()));
+        let expiry = Timer::SubscriptionExpiry(id.into());
+        match expires_at {
+            Some(at) => self.arm(at, expiry),
+            None => self.disarm(&expiry),
         }
         self.advance(now, id);
     }
@@ -88,6 +91,8 @@ impl Machine {
         let Some(mut subscription) = self.subscriptions.remove(id) else { return };
         self.removed.insert(id.into(), self.generation);
         self.index.remove(&subscription.record.target, &id.into());
+        self.disarm(&Timer::SubscriptionExpiry(id.into()));
+        self.disarm(&Timer::Release(id.into()));
         if tell
             && subscription.owned
             && let Some(channel) = self.choose(&subscription, &[])

@@ -15,6 +15,7 @@ impl Machine {
                 return;
             }
             let timer = entry.remove();
+            self.armed.remove(&timer);
             self.fire(now, timer);
         }
     }

@@ -119,5 +119,6 @@ proptest! {
         }
         bench.settle();
         prop_assert_eq!(bench.machine.sizes(), (0, 0, 0));
+        prop_assert_eq!(bench.machine.timers(), 0);
     }
 }
