@@ -1,6 +1,8 @@
 //! The conversation on one connection.
 
 mod connection;
+#[cfg(test)]
+mod harness;
 mod identity;
 mod machine;
 mod outbound;
