@@ -2,7 +2,8 @@
 
 use crate::commands::General;
 use crate::console::Console;
-use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Meaning, Output, Session, Step, previewed};
+use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Meaning, Output, Session, Step};
+use crate::execute::previewed;
 use crate::failure::Failure;
 use crate::help;
 use crate::levels::Levels;

@@ -14,6 +14,7 @@ mod backend;
 mod commands;
 mod console;
 mod engine;
+mod execute;
 mod failure;
 mod general;
 mod help;

@@ -77,7 +77,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit(code);
         }
     };
-    match start(arguments) {
+    match start(&arguments) {
         Ok(code) => exit(code),
         Err((code, reason)) => {
             let _printed = writeln!(std::io::stderr(), "adpcli: {reason}");
@@ -90,7 +90,7 @@ fn exit(code: Code) -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-fn start(arguments: Arguments) -> Result<Code, (Code, String)> {
+fn start(arguments: &Arguments) -> Result<Code, (Code, String)> {
     let registry = Registry::new(modules())
         .map_err(|error| (Code::Unreachable, format!("a declaration is wrong: {error}")))?;
     let secrets: Vec<(String, String)> =
@@ -111,13 +111,13 @@ fn start(arguments: Arguments) -> Result<Code, (Code, String)> {
     let mut terminal = Terminal::new(secrets);
     let given: Vec<String> = arguments.line.iter().chain(&arguments.command).cloned().collect();
     let code = if !given.is_empty() {
-        lines(&mut session, &mut terminal, given.iter().map(String::as_str), &arguments, false)
+        lines(&mut session, &mut terminal, given.iter().map(String::as_str), arguments, false)
     } else if let Some(file) = &arguments.file {
         let text = read_text(&file.to_string_lossy(), MAX_COMMAND_FILE)
             .map_err(|error| (Code::Refused, format!("cannot read {}: {error}", file.display())))?;
-        lines(&mut session, &mut terminal, text.lines(), &arguments, true)
+        lines(&mut session, &mut terminal, text.lines(), arguments, true)
     } else {
-        converse(&mut session, &mut terminal, &arguments)
+        converse(&mut session, &mut terminal, arguments)
     };
     let restart = arguments.strict && session.restart_needed();
     Ok(if code == Code::Done && restart { Code::Restart } else { code })

@@ -32,10 +32,11 @@ impl Table {
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let mut line = String::new();
             for ((cell, width), (_, align)) in cells.zip(&widths).zip(&self.columns) {
-                match align {
-                    Align::Right => line.push_str(&format!("  {cell:>width$}")),
-                    Align::Left => line.push_str(&format!("  {cell:<width$}")),
-                }
+                let cell = match align {
+                    Align::Right => format!("  {cell:>width$}"),
+                    Align::Left => format!("  {cell:<width$}"),
+                };
+                line.push_str(&cell);
             }
             line.trim_end().to_owned()
         };

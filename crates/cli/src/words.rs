@@ -64,8 +64,8 @@ fn closes(open: char, letter: char) -> bool {
 /// A prompt at the beginning of a line, as guides print it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Prompt<'a> {
-    /// The tree it names; `None` for `_CLI` and `CLI`.
-    pub(crate) tree: Option<Tree>,
+    /// The root it begins with.
+    pub(crate) root: Root,
     /// The levels below the root.
     pub(crate) path: Vec<&'a str>,
     /// Whether the path begins at a root.
@@ -90,11 +90,10 @@ pub(crate) fn prompt(line: &str) -> Option<Prompt<'_>> {
     let slash = path.starts_with('/');
     let levels = path.strip_prefix('/').unwrap_or(path);
     let (first, below) = levels.split_once('/').unwrap_or((levels, ""));
-    let tree = root(first);
-    match tree {
-        Some(tree) => Some(Prompt { tree, path: names(below), absolute: true, rest }),
+    match root(first) {
+        Some(root) => Some(Prompt { root, path: names(below), absolute: true, rest }),
         None if arrow && !names(levels).is_empty() => {
-            Some(Prompt { tree: None, path: names(levels), absolute: slash, rest })
+            Some(Prompt { root: Root::Here, path: names(levels), absolute: slash, rest })
         }
         None => None,
     }
@@ -105,12 +104,31 @@ pub(crate) fn names(path: &str) -> Vec<&str> {
     path.split('/').filter(|name| !name.is_empty()).collect()
 }
 
-/// The tree that a root's name means; `Some(None)` where it leaves the tree open.
-pub(crate) fn root(name: &str) -> Option<Option<Tree>> {
+/// What a root's name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// The tree that one is in: `_CLI` and `CLI` leave it open.
+    Here,
+    /// This tree.
+    Of(Tree),
+}
+
+impl Root {
+    /// The tree, seen from one of them.
+    pub(crate) fn tree(self, here: Tree) -> Tree {
+        match self {
+            Self::Here => here,
+            Self::Of(tree) => tree,
+        }
+    }
+}
+
+/// The root with this name.
+pub(crate) fn root(name: &str) -> Option<Root> {
     match name.to_ascii_uppercase().as_str() {
-        "AS_CLI" => Some(Some(Tree::As)),
-        "ADP_CLI" | "XSP_CLI" | "PS_CLI" | "XSP|ADP_CLI" | "ADP|XSP_CLI" => Some(Some(Tree::Adp)),
-        "_CLI" | "CLI" => Some(None),
+        "AS_CLI" => Some(Root::Of(Tree::As)),
+        "ADP_CLI" | "XSP_CLI" | "PS_CLI" | "XSP|ADP_CLI" | "ADP|XSP_CLI" => Some(Root::Of(Tree::Adp)),
+        "_CLI" | "CLI" => Some(Root::Here),
         _ => None,
     }
 }
@@ -151,16 +169,16 @@ mod tests {
 
     #[test]
     fn prompts_of_guides() {
-        let path = |line| prompt(line).map(|p| (p.tree, p.path.join("/"), p.rest.to_owned()));
-        let adp = |path: &str, rest: &str| Some((Some(Tree::Adp), path.to_owned(), rest.to_owned()));
+        let path = |line| prompt(line).map(|p| (p.root, p.path.join("/"), p.rest.to_owned()));
+        let adp = |path: &str, rest: &str| Some((Root::Of(Tree::Adp), path.to_owned(), rest.to_owned()));
         assert_eq!(path("ADP_CLI/A/B> get x"), adp("A/B", "get x"));
         assert_eq!(path("/XSP|ADP_CLI/A/B>get"), adp("A/B", "get"));
         assert_eq!(path("XSP_CLI> help"), adp("", "help"));
         assert_eq!(path("ADP_CLI/A/B get"), adp("A/B", " get"));
-        assert_eq!(path("AS_CLI"), Some((Some(Tree::As), String::new(), String::new())));
-        assert_eq!(path("_CLI/A> get"), Some((None, "A".to_owned(), "get".to_owned())));
-        assert_eq!(path("A/B> get"), Some((None, "A/B".to_owned(), "get".to_owned())));
-        assert_eq!(path("A > get"), Some((None, "A".to_owned(), "get".to_owned())));
+        assert_eq!(path("AS_CLI"), Some((Root::Of(Tree::As), String::new(), String::new())));
+        assert_eq!(path("_CLI/A> get"), Some((Root::Here, "A".to_owned(), "get".to_owned())));
+        assert_eq!(path("A/B> get"), Some((Root::Here, "A/B".to_owned(), "get".to_owned())));
+        assert_eq!(path("A > get"), Some((Root::Here, "A".to_owned(), "get".to_owned())));
         assert_eq!(path("set a >"), None);
         assert_eq!(path("get"), None);
         assert_eq!(path("> get"), None);

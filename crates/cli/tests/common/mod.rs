@@ -3,6 +3,7 @@
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,
+    clippy::expect_used,
     reason = "each test file uses its own part of this"
 )]
 
@@ -55,7 +56,7 @@ context! {
         .without(&["add", "set"])
         .actions(&[CUT, COUNT])
         .present(|_, row| present(row))
-        .remark(|snapshot, keys| remark(snapshot, keys))
+        .remark(remark)
         .effective(|snapshot, _| effective(snapshot)) =>
     {
         /// What it is called.

@@ -1,0 +1,259 @@
+//! The commands of a context: get, set, add, delete, clear, detail, and the actions it declares.
+
+use crate::arguments;
+use crate::backend::Applied;
+use crate::commands::Command;
+use crate::console::Console;
+use crate::engine::{Output, Session};
+use crate::failure::Failure;
+use crate::show;
+use crate::words::Word;
+use openadp_settings::{Author, Change, Context, Edit, Parameter, RowChange, Shape, Snapshot};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Session {
+    pub(crate) fn command(
+        &mut self,
+        context: &'static Context,
+        command: Command,
+        mut words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Output, Failure> {
+        let name = command.name();
+        let before = words.len();
+        words.retain(|word| word.quoted || !word.text.eq_ignore_ascii_case("--force"));
+        let force = self.options.force || words.len() < before;
+        match command {
+            Command::Get => self.get(context, words),
+            Command::Detail => self.detail(context, words, io),
+            Command::Clear => {
+                let keys = context.keys().count();
+                let names = words.split_off(keys.min(words.len()));
+                let key = key_of(context, command, words)?;
+                if names.is_empty() {
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint("name the attributes to empty"));
+                }
+                let attributes = command.attributes(context);
+                let mut values = BTreeMap::new();
+                for word in names {
+                    let parameter = arguments::named(name, &attributes, &word.text)?;
+                    values.insert(parameter.name.to_owned(), None);
+                }
+                let edit = Edit::Set { context: context.full_path(), key, values };
+                self.commit(context, name, edit, force)
+            }
+            Command::Delete => {
+                let key = key_of(context, command, words)?;
+                self.commit(context, name, Edit::Delete { context: context.full_path(), key }, force)
+            }
+            Command::Set => {
+                let given = self.arguments(context, command, words, io)?;
+                let keys: Vec<&str> = context.keys().map(|parameter| parameter.name).collect();
+                let (key, values): (Vec<_>, Vec<_>) =
+                    given.into_iter().partition(|(parameter, _)| keys.contains(&parameter.name));
+                if values.is_empty() {
+                    let names: Vec<&str> = command.attributes(context).iter().map(|p| p.name).collect();
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint(format!("attributes: {}", names.join(", "))));
+                }
+                let values =
+                    values.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), Some(value)));
+                let key = key.into_iter().map(|(_, value)| value).collect();
+                let edit = Edit::Set { context: context.full_path(), key, values: values.collect() };
+                self.commit(context, name, edit, force)
+            }
+            Command::Add => {
+                let given = self.arguments(context, command, words, io)?;
+                let values = given.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value));
+                let edit = Edit::Add { context: context.full_path(), values: values.collect() };
+                self.commit(context, name, edit, force)
+            }
+            Command::Action(action) => {
+                let given = self.arguments(context, command, words, io)?;
+                if self.options.dry_run {
+                    return Err(Failure::refused(name, "what it would do cannot be shown without doing it"));
+                }
+                let value = |parameter: &Parameter| {
+                    given.iter().find(|(p, _)| p.name == parameter.name).map(|(_, value)| value.clone())
+                };
+                let arguments: Vec<Option<String>> = action.arguments.iter().map(value).collect();
+                let done = self
+                    .backend
+                    .action(context, action.name, &arguments, force)
+                    .map_err(|error| Failure::of(name, Some(context), error))?;
+                if done.query {
+                    return Ok(Output::lines(done.lines));
+                }
+                let applied = Applied { notes: done.committed.remarks.clone(), committed: done.committed };
+                let mut output = self.done(context, name, &applied);
+                if let (Some(json), false) = (&mut output.json, done.lines.is_empty()) {
+                    json["text"] = json!(done.lines);
+                }
+                output.lines.splice(0..0, done.lines);
+                Ok(output)
+            }
+        }
+    }
+
+    fn arguments(
+        &mut self,
+        context: &'static Context,
+        command: Command,
+        words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Vec<(&'static Parameter, String)>, Failure> {
+        let (positional, attributes) = (command.positional(context), command.attributes(context));
+        // Even a line that cannot be read may hold a secret.
+        let secrets = positional.iter().chain(&attributes).any(|parameter| parameter.is_secret());
+        let before = self.secret_seen;
+        self.secret_seen |= secrets && !words.is_empty();
+        let given = arguments::read(command.name(), &positional, &attributes, words, io)?;
+        self.secret_seen = before || given.secret_on_line;
+        if given.secret_on_line && self.options.lines_are_public {
+            io.warn("Warning: other users of this machine can see a secret on the command line.");
+        }
+        Ok(given.values)
+    }
+
+    fn snapshot(&mut self, context: &'static Context, command: &str) -> Result<Arc<Snapshot>, Failure> {
+        self.backend.snapshot(context).map_err(|error| Failure::of(command, Some(context), error))
+    }
+
+    fn get(&mut self, context: &'static Context, words: Vec<Word>) -> Result<Output, Failure> {
+        let mut effective = false;
+        let mut keys = Vec::new();
+        for word in words {
+            match word.text.as_str() {
+                "-e" if !word.quoted => effective = true,
+                other if !word.quoted && other.starts_with('-') && other.len() == 2 => {
+                    return Err(Failure::syntax("get", &format!("there is no option {other}"))
+                        .hint("-e shows what is in force"));
+                }
+                _ => keys.push(word.text),
+            }
+        }
+        if context.shape == Shape::Single {
+            let attributes = Command::Get.attributes(context);
+            let only = keys.iter().map(|name| arguments::named("get", &attributes, name));
+            let only: Vec<&'static Parameter> = only.collect::<Result<_, _>>()?;
+            let snapshot = self.snapshot(context, "get")?;
+            let rows: Vec<_> = snapshot.rows_of(context).iter().take(1).collect();
+            let mut lines = show::row_lines(context, rows.first().copied(), &only);
+            lines.extend(context.remark.and_then(|remark| remark(&snapshot, &[])));
+            return Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) });
+        }
+        if keys.len() > context.keys().count() {
+            let extra = keys.last().map_or("", String::as_str);
+            return Err(Failure::syntax("get", &format!("'{extra}' is one argument too many")));
+        }
+        let snapshot = self.snapshot(context, "get")?;
+        let words: Vec<&str> = keys.iter().map(String::as_str).collect();
+        if effective {
+            let Some(effective) = context.effective else {
+                return Err(Failure::syntax("get", "nothing is inherited here; -e is not possible"));
+            };
+            let rows = effective(&snapshot, &words);
+            let lines = match rows.first() {
+                Some(headers) => show::presented_lines(context, headers, &rows),
+                None => show::table_lines(context, &snapshot, &[]),
+            };
+            return Ok(Output { lines, json: Some(show::presented_json(context, &rows)) });
+        }
+        let rows = show::matching(context, &snapshot, &keys);
+        let mut lines = show::table_lines(context, &snapshot, &rows);
+        let remark = context.remark.and_then(|remark| remark(&snapshot, &words));
+        lines.extend(remark.clone());
+        Ok(Output { lines, json: Some(show::context_json(context, &rows, remark.as_deref())) })
+    }
+
+    fn detail(
+        &mut self,
+        context: &'static Context,
+        words: Vec<Word>,
+        _io: &mut dyn Console,
+    ) -> Result<Output, Failure> {
+        let key = key_of(context, Command::Detail, words)?;
+        let snapshot = self.snapshot(context, "detail")?;
+        let rows = show::matching(context, &snapshot, &key);
+        let Some(row) = rows.first() else {
+            return Err(Failure::refused("detail", &format!("Entry not found: {}", key.join(" "))));
+        };
+        let lines = show::row_lines(context, Some(row), &[]);
+        Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) })
+    }
+
+    fn commit(
+        &mut self,
+        context: &'static Context,
+        command: &str,
+        edit: Edit,
+        force: bool,
+    ) -> Result<Output, Failure> {
+        let author = Author(String::new());
+        let change = Change { author, comment: None, edits: vec![edit], force };
+        let refused = |error| Failure::of(command, Some(context), error);
+        if self.options.dry_run {
+            let preview = self.backend.preview(context, &change).map_err(refused)?;
+            return Ok(previewed(&preview.edits));
+        }
+        let applied = self.backend.commit(context, &change).map_err(refused)?;
+        Ok(self.done(context, command, &applied))
+    }
+
+    /// `...Done`, with the notices that belong to it.
+    pub(crate) fn done(&mut self, context: &'static Context, command: &str, applied: &Applied) -> Output {
+        let path = context.full_path();
+        self.done_at(&path, command, applied)
+    }
+
+    pub(crate) fn done_at(&mut self, path: &str, command: &str, applied: &Applied) -> Output {
+        let restart = &applied.committed.restart;
+        self.restart_needed |= !restart.is_empty();
+        let mut lines = Vec::new();
+        if !restart.is_empty() {
+            lines.push(
+                "*** Warning: BroadWorks needs to be restarted for the changes to take effect ***".to_owned(),
+            );
+            lines.push(format!("A restart is required for: {}", restart.join(", ")));
+        }
+        lines.push(if applied.notes.is_empty() {
+            "...Done".to_owned()
+        } else {
+            format!("...Done [{}]", applied.notes.join("; "))
+        });
+        let json = json!({
+            "done": true,
+            "context": path,
+            "command": command,
+            "revision": applied.committed.revision,
+            "restart": restart,
+            "remarks": applied.notes,
+        });
+        Output { lines, json: Some(json) }
+    }
+}
+
+/// The key values of a command that takes nothing else.
+fn key_of(context: &'static Context, command: Command, words: Vec<Word>) -> Result<Vec<String>, Failure> {
+    if let Some(missing) = context.keys().nth(words.len()) {
+        return Err(Failure::missing(command.name(), missing));
+    }
+    let keys = context.keys().count();
+    if let Some(extra) = words.get(keys) {
+        let what = format!("'{}' is one argument too many", extra.text);
+        return Err(Failure::syntax(command.name(), &what));
+    }
+    Ok(words.into_iter().map(|word| word.text).collect())
+}
+
+/// What a change would do, without `...Done`.
+pub(crate) fn previewed(edits: &[RowChange]) -> Output {
+    let mut lines: Vec<String> = edits.iter().flat_map(RowChange::lines).collect();
+    lines.push(
+        if edits.is_empty() { "Nothing would change." } else { "Dry run: nothing was changed." }.to_owned(),
+    );
+    Output { lines, json: Some(json!({ "done": false, "dryRun": true, "changes": edits })) }
+}
