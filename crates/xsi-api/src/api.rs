@@ -255,3 +255,27 @@ pub(crate) fn owner_of(principal: &Principal) -> Owner {
         Principal::ClientApplication { client_id } => Owner::Client(client_id.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_folded_and_ids_are_not() {
+        let path = Path::parse("/User/Alice%40Lab.example//Calls/").expect("short enough");
+        assert_eq!(path.names(), ["user", "alice@lab.example", "calls"]);
+        assert_eq!(path.id(1), "Alice@Lab.example");
+        assert_eq!(path.id(9), "");
+        assert!(Path::parse(&"a/".repeat(17)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_can_be_looked_at(text in "([a-z/%0-9@]|\\PC){0,80}") {
+            if let Some(path) = Path::parse(&text) {
+                prop_assert!(path.names().len() <= MAX_SEGMENTS);
+            }
+        }
+    }
+}

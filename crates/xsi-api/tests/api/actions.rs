@@ -220,3 +220,54 @@ async fn every_resource_says_what_it_takes() {
     let long = format!("user/{ALICE}/{}", "x/".repeat(1000));
     assert_eq!(lab.actions(&alice, Get, &long, "").await.status, 404);
 }
+
+#[tokio::test]
+async fn no_resource_of_another_user_answers() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    for (method, rest) in [
+        (Get, "profile"),
+        (Get, "profile/Fac"),
+        (Get, "profile/Registrations"),
+        (Get, "profile/Schedule"),
+        (Get, "profile/device"),
+        (Get, "profile/device/x"),
+        (Get, "profile/PushNotificationRegistrations"),
+        (Post, "profile/PushNotificationRegistrations"),
+        (Delete, "profile/PushNotificationRegistrations/x"),
+        (Get, "services"),
+        (Get, "services/DoNotDisturb"),
+        (Put, "services/CallForwardingAlways"),
+        (Get, "directories/Enterprise"),
+        (Get, "directories/Group"),
+        (Get, "directories/CallLogs"),
+        (Delete, "directories/CallLogs"),
+        (Get, "directories/CallLogs/Missed"),
+        (Get, "directories/EnhancedCallLogs"),
+        (Get, "calls"),
+        (Post, "calls/new?address=1000"),
+        (Get, "calls/HookStatus"),
+        (Get, "calls/callhalf-1:0"),
+        (Delete, "calls/callhalf-1:0"),
+        (Put, "calls/callhalf-1:0/Talk"),
+        (Put, "calls/callhalf-1:0/ConsultTransfer/callhalf-2:0"),
+        (Get, "nothing"),
+    ] {
+        let answer = lab.actions(&alice, method, &format!("user/{BO}/{rest}"), "").await;
+        assert_eq!((answer.status, answer.text("errorCode")), (403, "210403"), "{method:?} {rest}");
+    }
+    for path in [format!("user/{BO}"), format!("user/{BO}/subscription")] {
+        let answer = lab.events(&alice, Post, &path, &crate::lab::subscription("Advanced Call")).await;
+        assert_eq!(answer.status, 403, "{path}");
+    }
+    for target in [
+        "serviceprovider/acme",
+        "serviceprovider/acme/group/north",
+        "group/north",
+        "enterprise/acme",
+        "system",
+    ] {
+        let answer = lab.events(&alice, Post, target, &crate::lab::subscription("Advanced Call")).await;
+        assert_eq!(answer.status, 403, "{target}");
+    }
+}
