@@ -66,7 +66,6 @@ assert profile["user_id"] == alice["user_id"], profile
 assert profile["extension"] == alice["extension"], profile
 assert profile["service_provider"] == alice["enterprise"], profile
 assert profile["number"].replace("-", "") == alice["number"], profile
-assert isinstance(caller.fac_list, list)
 assert "Registrations" in caller.registrations
 services = caller.get_services()
 assert services["Do Not Disturb"]["DoNotDisturb"]["active"]["$"] == "false", services

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // security
     ("keystore", &["settings"]),
     ("tls", &["settings"]),
-    ("token", &["keystore"]),
+    ("token", &["keystore", "settings"]),
     // the application server's adapters
     ("appserver-embedded", &["appserver", "settings", "wake"]),
     // protocol without transport
@@ -28,7 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // applications: never one another, never SQL or a broker
     ("authservice", &["appserver", "keystore", "settings", "token", "webcontainer"]),
     ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
-    ("cti", &["appserver", "keystore", "listener", "settings", "tls", "token", "xsi-api", "xsi-schema"]),
+    // cti is no HTTP application; it shares the container's one authenticator
+    ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     ("dms", &["appserver", "settings", "webcontainer"]),
     ("nps", &["appserver", "settings", "tls", "webcontainer"]),
     // stand-ins of the outside world
@@ -45,15 +46,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "appserver-embedded", "authservice", "cti", "daemon", "dms", "keystore", "listener", "nps", "settings",
-            "tls", "webcontainer", "xsi", "xsi-api",
+            "appserver", "appserver-embedded", "authservice", "cti", "daemon", "dms", "keystore", "listener", "nps",
+            "settings", "tls", "token", "webcontainer", "xsi", "xsi-api",
         ],
     ),
     (
         "adp",
         &[
             "appserver", "appserver-embedded", "authservice", "cti", "daemon", "dms", "keystore", "listener", "nps",
-            "settings", "standins", "tls", "wake", "webcontainer", "xsi", "xsi-api",
+            "settings", "standins", "tls", "token", "wake", "webcontainer", "xsi", "xsi-api",
         ],
     ),
 ];
@@ -68,7 +69,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("axum", &["authservice", "daemon", "dms", "nps", "webcontainer", "xsi"]),
     ("quick-xml", &["cti", "xsi-schema"]),
     ("rcgen", &["tls"]),
-    ("rsa", &["keystore"]),
+    ("rsa", &[]),
 ];
 
 /// Words that no file below an application's `service/` may contain: rules know ports, not transports.

@@ -65,7 +65,7 @@ pub(crate) fn sign_in(hosts: &Hosts<'_>) -> Result<String> {
 
     // Wrong credentials: 401 in the service's own form; without a challenge where the client asks for none.
     let wrong = Curl::new(hosts.lab.ca()).basic(&alice.user_id, "wrong");
-    let url = format!("{}/token?key=AAAA", hosts.auth_service);
+    let url = format!("{}/token?key={}", hosts.auth_service, client_key()?);
     let refused = wrong.get(&url)?.expect_status(401)?;
     ensure!(refused.body.contains("\"error\"") && refused.header("WWW-Authenticate").is_some(), "{refused:?}");
     let silent = wrong.header("X-BroadWorks-No-AuthChallenge: true").get(&url)?.expect_status(401)?;
@@ -74,6 +74,13 @@ pub(crate) fn sign_in(hosts: &Hosts<'_>) -> Result<String> {
     let missing = hosts.lab.curl(&alice).get(&format!("{}/token", hosts.auth_service))?.expect_status(400)?;
     ensure!(missing.body.contains("invalid_request"), "{missing:?}");
     Ok(token)
+}
+
+/// The public half of a fresh key pair, as `key=` takes it; made by openssl.
+fn client_key() -> Result<String> {
+    let script = "openssl genrsa 2048 2>/dev/null | openssl pkey -pubout -outform DER | openssl base64 -A | tr '+/' '-_' | tr -d =";
+    let output = Command::new("sh").args(["-c", script]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Step 2: the token as Bearer; XML by default, JSON when asked.
@@ -109,6 +116,10 @@ pub(crate) fn use_token(hosts: &Hosts<'_>, token: &str) -> Result<()> {
 /// Step 3: channel, two subscriptions, initial events, heartbeats both ways, event responses.
 pub(crate) fn listen(hosts: &Hosts<'_>) -> Result<()> {
     let alice = hosts.lab.subscriber(0);
+    // Shorter periods than anybody would set, so that the test does not have to wait; they apply live.
+    hosts.lab.administer(&[
+        "ADP_CLI/Applications/Xsi-Events/GeneralSettings> set heartbeatPeriodInSeconds 1 notificationTimeoutInSeconds 2",
+    ])?;
     let channel = hosts.channel(&alice, "listen-1")?;
     channel.subscribe(&format!("user/{}", alice.user_id), "Advanced Call", "listen-1")?;
     let initial = channel.next_event()?;
