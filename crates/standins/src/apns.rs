@@ -30,6 +30,9 @@ const TOKEN_UPDATES: i64 = 20 * 60 * 1000;
 const VOIP_PAYLOAD: usize = 5120;
 /// Largest payload of other pushes, bytes.
 const PAYLOAD: usize = 4096;
+/// A body is read whole up to here before it is refused as too large: a client in the middle of sending may not see
+/// an answer that comes before the end.
+const BODY: usize = 1024 * 1024;
 /// Longest `apns-collapse-id`, bytes.
 const COLLAPSE_ID: usize = 64;
 /// Most device tokens remembered; the lab and the tests have a few dozen.
@@ -184,7 +187,7 @@ impl Provider for Apns {
             payload: Value::Null,
             verdict: Verdict { status: 200, reason: None },
         };
-        let body = server::body(incoming, VOIP_PAYLOAD + 1).await;
+        let body = server::body(incoming, BODY).await;
         let judged = self.judge(&connection, &head.method, head.uri.path(), &head.headers, &body, &mut push);
         let id = HeaderValue::from_str(&push.id).unwrap_or_else(|_| HeaderValue::from_static(""));
         let reply = if let Err(refusal) = judged {

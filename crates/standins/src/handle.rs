@@ -89,6 +89,14 @@ impl Handle {
     pub fn connections(&self) -> u64 {
         self.scripts.connections()
     }
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> usize {
+        self.scripts.open()
+    }
+    /// Waits until at most this many connections are open.
+    pub async fn open_at_most(&self, count: usize) {
+        self.scripts.wait_open(count).await;
+    }
     /// How many pushes are being held back by [`Script::Hold`] or [`Script::Silence`] now.
     pub fn held(&self) -> usize {
         self.scripts.held()

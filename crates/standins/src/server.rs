@@ -68,6 +68,7 @@ pub enum Script {
 pub(crate) struct Scripts {
     queue: Mutex<VecDeque<(Script, usize)>>,
     connections: AtomicU64,
+    open: watch::Sender<usize>,
     held: watch::Sender<usize>,
     release: watch::Sender<u64>,
     cut: watch::Sender<u64>,
@@ -78,6 +79,7 @@ impl Scripts {
         Self {
             queue: Mutex::default(),
             connections: AtomicU64::new(0),
+            open: watch::Sender::new(0),
             held: watch::Sender::new(0),
             release: watch::Sender::new(0),
             cut: watch::Sender::new(0),
@@ -104,6 +106,14 @@ impl Scripts {
     }
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+    pub(crate) fn open(&self) -> usize {
+        *self.open.borrow()
+    }
+    pub(crate) async fn wait_open(&self, most: usize) {
+        let mut open = self.open.subscribe();
+        // The sender lives in self, so the wait cannot fail.
+        drop(open.wait_for(|open| *open <= most).await);
     }
     pub(crate) fn held(&self) -> usize {
         *self.held.borrow()
@@ -133,6 +143,21 @@ impl Scripts {
     fn count_held(&self) -> Held<'_> {
         self.held.send_modify(|held| *held += 1);
         Held(self)
+    }
+}
+
+struct Open(Arc<Scripts>);
+
+impl Open {
+    fn new(scripts: Arc<Scripts>) -> Self {
+        scripts.open.send_modify(|open| *open += 1);
+        Self(scripts)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
     }
 }
 
@@ -325,6 +350,7 @@ async fn connection<P: Provider>(
         _ => return,
     };
     let mut cut_all = scripts.cut.subscribe();
+    let _open = Open::new(scripts.clone());
     let state = Arc::new(Connection {
         number: scripts.connections.fetch_add(1, Ordering::SeqCst) + 1,
         proven: AtomicBool::new(false),

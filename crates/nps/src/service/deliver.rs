@@ -150,12 +150,23 @@ impl Service {
 
 impl Inner {
     async fn work(&self, notification: Notification, sender: watch::Sender<Progress>) {
-        let mut targets: FuturesUnordered<_> =
-            notification.targets.iter().map(|target| self.target(&notification, target)).collect();
+        let notification = &notification;
+        let count = notification.targets.len();
+        sender.send_modify(|progress| progress.results = vec![None; count]);
+        let mut targets: FuturesUnordered<_> = notification
+            .targets
+            .iter()
+            .enumerate()
+            .map(|(index, target)| async move { (index, self.target(notification, target).await) })
+            .collect();
         let mut may_improve = false;
-        while let Some(result) = targets.next().await {
+        while let Some((index, result)) = targets.next().await {
             may_improve |= result.status.may_improve();
-            sender.send_modify(|progress| progress.results.push(result));
+            sender.send_modify(|progress| {
+                if let Some(place) = progress.results.get_mut(index) {
+                    *place = Some(result);
+                }
+            });
         }
         if may_improve {
             self.results.forget(&notification.id);

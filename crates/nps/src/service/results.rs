@@ -16,7 +16,8 @@ const MOST: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// How far a notification is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    pub(crate) results: Vec<TargetResult>,
+    /// In the order of the targets; `None` is under way.
+    pub(crate) results: Vec<Option<TargetResult>>,
     pub(crate) done: bool,
 }
 
@@ -28,15 +29,14 @@ pub(crate) struct Submitted {
 }
 
 impl Submitted {
-    /// Waits for all results, at most this long; the flag says whether they are all.
+    /// Waits for all results, at most this long; the flag says whether they are all. They are in the order of the
+    /// targets: one registration may have several tokens.
     pub(crate) async fn answer(mut self, wait: Duration) -> (Answer, bool) {
         // Too late, or the process ends: what is there by now is the answer.
         drop(tokio::time::timeout(wait, self.progress.wait_for(|progress| progress.done)).await);
         let progress = self.progress.borrow().clone();
-        (
-            Answer { notification_id: self.notification_id.to_string(), results: progress.results },
-            progress.done,
-        )
+        let results = progress.results.into_iter().flatten().collect();
+        (Answer { notification_id: self.notification_id.to_string(), results }, progress.done)
     }
 }
 

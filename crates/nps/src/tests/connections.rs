@@ -33,6 +33,20 @@ async fn the_pool_size_of_apns_takes_effect_live() {
 }
 
 #[tokio::test]
+async fn idle_connections_are_closed_but_the_last() {
+    let bench = Bench::with(Setup { pool_size: 3, ..Setup::default() }).await;
+    bench.change(vec![set("APNS/Production", "connectionIdleTimeoutInSeconds", "1")]);
+    assert_eq!(bench.push(&bench.call(&[voip(0)])).await["status"], "sent");
+    let calls: Vec<Value> = (1..=3).map(|number| bench.call(&[voip(number)])).collect();
+    hold(&bench, &calls, &bench.apns, 3).await;
+    assert_eq!(bench.apns.open_connections(), 3);
+    bench.apns.open_at_most(1).await;
+    assert_eq!(bench.apns.open_connections(), 1);
+    assert_eq!(bench.push(&bench.call(&[voip(0)])).await["status"], "sent");
+    assert_eq!(bench.apns.connections(), 3, "on the one that was left");
+}
+
+#[tokio::test]
 async fn the_pool_size_of_fcm_takes_effect() {
     let bench = Bench::with(Setup { pool_size: 2, ..Setup::default() }).await;
     let calls: Vec<Value> = (1..=6).map(|number| bench.call(&[android(number)])).collect();

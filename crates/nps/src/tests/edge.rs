@@ -123,6 +123,8 @@ async fn a_hundred_targets_are_all_pushed() {
     let results = body["results"].as_array().unwrap();
     assert_eq!(results.len(), 100);
     assert!(results.iter().all(|result| result["status"] == "sent"), "{body}");
+    let asked = targets.iter().map(|target| &target["registrationId"]);
+    assert!(asked.eq(results.iter().map(|result| &result["registrationId"])), "in the order of the targets");
     assert!(bench.apns.connections() <= 2 && bench.fcm.connections() <= 3);
 }
 

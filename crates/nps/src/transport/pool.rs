@@ -27,6 +27,8 @@ const PONG_WITHIN: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 64 * 1024;
 /// A connection that is given up, or a process that ends, waits so long for answers under way.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often an idle connection looks whether it has been so for too long: the setting may change.
+const IDLE_STEP: Duration = Duration::from_secs(5);
 /// How often a connection that waits to end looks whether it may.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
 
@@ -118,6 +120,8 @@ struct Inner {
     state: Mutex<State>,
     changed: Notify,
     opened: AtomicU64,
+    /// As the newest request has it, milliseconds.
+    idle: AtomicU64,
 }
 
 /// Connections to one endpoint; clones share them. Dropping the last clone closes them when their requests are done.
@@ -246,11 +250,11 @@ impl Inner {
                 streams.streams.store(most, Ordering::SeqCst);
                 polled
             });
-            self.drive(watched, facts.clone(), options.idle);
+            self.drive(watched, facts.clone());
             Sender::Http2(sender)
         } else {
             let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(handshake)?;
-            self.drive(connection, facts.clone(), options.idle);
+            self.drive(connection, facts.clone());
             Sender::Http1(Mutex::new(Some(sender)))
         };
         let connection = Arc::new(Connection { sender, facts });
@@ -260,7 +264,7 @@ impl Inner {
     }
 
     /// Runs a connection to its end: broken, idle, retired, or the process ends.
-    fn drive<C>(self: &Arc<Self>, connection: C, facts: Arc<Facts>, idle: Duration)
+    fn drive<C>(self: &Arc<Self>, connection: C, facts: Arc<Facts>)
     where
         C: Future<Output = Result<(), hyper::Error>> + Send + 'static,
     {
@@ -269,7 +273,9 @@ impl Inner {
         drop(self.tasks.spawn(async move {
             let mut connection = std::pin::pin!(connection);
             loop {
-                let idle_until = *facts.last_used.lock().unwrap_or_else(PoisonError::into_inner) + idle;
+                // A pool that is gone has retired its connections.
+                let left = pool.upgrade().map(|pool| pool.idle_for(&facts)).filter(|left| !left.is_zero());
+                let wait = left.map_or(IDLE_STEP, |left| left.min(IDLE_STEP));
                 tokio::select! {
                     ended = connection.as_mut() => {
                         if let Err(error) = ended {
@@ -285,9 +291,9 @@ impl Inner {
                         drain(connection.as_mut(), &facts).await;
                         break;
                     }
-                    () = tokio::time::sleep_until(idle_until.max(Instant::now() + DRAIN_STEP)) => {
+                    () = tokio::time::sleep(wait) => {
                         if let Some(pool) = pool.upgrade() {
-                            pool.retire_if_idle(&facts, idle);
+                            pool.retire_if_idle(&facts);
                         }
                     }
                 }
@@ -299,10 +305,18 @@ impl Inner {
         }));
     }
 
+    /// How long an idle connection may stay so yet.
+    fn idle_for(&self, facts: &Facts) -> Duration {
+        let idle = Duration::from_millis(self.idle.load(Ordering::SeqCst));
+        let rested = facts.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        idle.saturating_sub(rested)
+    }
+
     /// Retires a connection that is idle and not the last one.
-    fn retire_if_idle(&self, facts: &Facts, idle: Duration) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = facts.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= idle;
+    fn retire_if_idle(&self, facts: &Facts) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.connections.retain(|connection| connection.usable());
+        let rested = self.idle_for(facts).is_zero();
         if rested && state.connections.len() > 1 && facts.in_flight.load(Ordering::SeqCst) == 0 {
             facts.retired.cancel();
         }
@@ -342,6 +356,7 @@ impl Pool {
             state: Mutex::default(),
             changed: Notify::new(),
             opened: AtomicU64::new(0),
+            idle: AtomicU64::new(u64::MAX),
         }))
     }
 
@@ -369,6 +384,8 @@ impl Pool {
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<ProviderAnswer, SendError> {
+        let idle = u64::try_from(options.idle.as_millis()).unwrap_or(u64::MAX);
+        self.0.idle.store(idle, Ordering::SeqCst);
         let until = deadline.min(Instant::now() + options.timeout);
         let place = match tokio::time::timeout_at(until, self.0.place(options)).await {
             Ok(place) => place?,

@@ -305,7 +305,7 @@ impl Problems {
         self.text(&at("token"), &raw.token, 1, MAX_LONG);
         let os = match raw.device_os_type.to_ascii_lowercase().as_str() {
             "android" => Some(OsType::Android),
-            "ios" => Some(OsType::Ios),
+            "ios" | "ipados" | "iphone os" => Some(OsType::Ios),
             _ => {
                 self.add(at("deviceOsType"), "is neither ios nor android");
                 None
