@@ -20,6 +20,9 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument;
 
+/// Characters of a path that the access log shows; longer than any real one.
+const MAX_LOGGED_PATH: usize = 512;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
@@ -67,7 +70,7 @@ impl WebContainer {
         let tracked = request.headers().contains_key(TRACKING_ID);
         let (method, version) = (request.method().clone(), request.version());
         // Never the query: tokens and keys travel there.
-        let path = request.uri().path().to_owned();
+        let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
         let span = tracing::info_span!("request", id = %id.0, app = tracing::field::Empty);
         let (app, response) = self.clone().route(&info, request, &id).instrument(span.clone()).await;
 
@@ -123,7 +126,7 @@ impl WebContainer {
         }
         let limits = self.limits();
         let max_body = usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX);
-        let Some(_running) = Running::begin(&self, application, &limits) else {
+        let Some(running) = Running::begin(&self, application, &limits) else {
             return (name, respond::busy("too many requests at once, try again\n"));
         };
         let pace = Arc::new(Pace::default());
@@ -143,7 +146,11 @@ impl WebContainer {
 
         let answering =
             answer(mount, request, pace, Duration::from_millis(limits.answer_timeout_millis.into()));
-        let answering = openadp_appserver::request_id::scope(id.0.clone(), answering);
+        let answering = openadp_appserver::request_id::scope(id.0.clone(), async move {
+            // Counted as long as somebody works on it, also after its client went away.
+            let _running = running;
+            answering.await
+        });
         let answered = if safe {
             answering.await
         } else {
