@@ -43,8 +43,9 @@ impl Terminal {
 
     /// Reads the next line of the standard input after a prompt.
     pub(crate) fn read(&mut self, prompt: &str) -> Typed {
-        self.write(prompt);
+        // Before the prompt: whoever waits for it may type at once.
         let _mode = self.interactive.then(|| Mode::change(interrupt_ends_line)).flatten();
+        self.write(prompt);
         let mut bytes = Vec::new();
         let mut input = io::stdin().lock();
         loop {
