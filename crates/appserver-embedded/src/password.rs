@@ -14,8 +14,10 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 /// How many may wait for each that hashes: at about 35 ms a hash, the last still has its answer within 1.5 s.
 const WAITING_PER_PERMIT: usize = 40;
-/// How long one waits for its turn: below the two seconds in which every request is answered.
+/// How long a verification waits for its turn: below the two seconds in which every request is answered.
 const MAX_WAIT: Duration = Duration::from_millis(1_500);
+/// How long a password that is set waits for its turn: provisioning sets many at once, and no client waits for it.
+const MAX_WAIT_TO_SET: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 #[error("too many passwords are being verified")]
@@ -53,12 +55,13 @@ impl Hasher {
     /// Runs one hashing job when it is its turn, unless `skip` gives its result by then.
     async fn run<T: Send + 'static>(
         &self,
+        max_wait: Duration,
         skip: impl FnOnce() -> Option<T> + Send,
         job: impl FnOnce() -> PortResult<T> + Send + 'static,
     ) -> PortResult<T> {
         let overloaded = || PortError::Unavailable(Box::new(Overloaded));
         let _place = self.waiting.clone().try_acquire_owned().map_err(|_| overloaded())?;
-        let turn = tokio::time::timeout(MAX_WAIT, self.turns.clone().acquire_owned())
+        let turn = tokio::time::timeout(max_wait, self.turns.clone().acquire_owned())
             .await
             .map_err(|_| overloaded())?
             .map_err(|_| overloaded())?;
@@ -77,9 +80,13 @@ impl Hasher {
 
     /// The hash of a password in PHC form, with a salt of its own.
     pub(crate) async fn hash(&self, password: &str) -> PortResult<String> {
+        self.hash_within(MAX_WAIT_TO_SET, password).await
+    }
+
+    async fn hash_within(&self, max_wait: Duration, password: &str) -> PortResult<String> {
         let password = Zeroizing::new(password.to_owned());
         let never = || None;
-        self.run(never, move || {
+        self.run(max_wait, never, move || {
             argon2()?
                 .hash_password(password.as_bytes())
                 .map(|hash| hash.to_string())
@@ -101,11 +108,11 @@ impl Hasher {
             phc
         } else {
             let random = uuid::Uuid::new_v4().to_string();
-            self.nobody.get_or_try_init(|| self.hash(&random)).await?.clone()
+            self.nobody.get_or_try_init(|| self.hash_within(MAX_WAIT, &random)).await?.clone()
         };
         let password = Zeroizing::new(password.to_owned());
         let skip = || done().then_some(true);
-        self.run(skip, move || {
+        self.run(MAX_WAIT, skip, move || {
             let hash = PasswordHash::new(&phc)
                 .map_err(|error| PortError::Internal(Box::new(HashingFailed(error.to_string()))))?;
             Ok(argon2()?.verify_password(password.as_bytes(), &hash).is_ok() && known)
@@ -161,5 +168,18 @@ mod tests {
             .acquire_many_owned(u32::try_from(hasher.waiting.available_permits()).unwrap());
         let _all = all.await.expect("permits");
         assert!(matches!(hasher.verify(None, "x", || false).await, Err(PortError::Unavailable(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_that_is_set_waits_where_a_client_would_be_refused() {
+        let hasher = Hasher::new();
+        let all = u32::try_from(hasher.turns.available_permits()).expect("few");
+        let turns = hasher.turns.clone().acquire_many_owned(all).await.expect("permits");
+        let setting = hasher.hash("swordfish");
+        tokio::pin!(setting);
+        assert!(tokio::time::timeout(MAX_WAIT * 4, &mut setting).await.is_err(), "it still waits");
+        assert!(matches!(hasher.verify(None, "x", || false).await, Err(PortError::Unavailable(_))));
+        drop(turns);
+        assert!(setting.await.is_ok());
     }
 }
