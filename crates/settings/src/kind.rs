@@ -53,6 +53,26 @@ pub struct NamedKind {
     pub words: fn() -> Vec<&'static str>,
 }
 
+/// Characters of a refused word that are repeated in the reason.
+const SHOWN: usize = 60;
+
+/// A refused word as a reason repeats it: short, and nothing in it that a terminal or a log would obey.
+fn shown(word: &str) -> String {
+    let mut out = String::new();
+    for (index, character) in word.chars().enumerate() {
+        if index == SHOWN {
+            out.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 impl Kind {
     /// A whole number from `min` to `max`.
     pub const fn integer(min: i64, max: i64) -> Self {
@@ -111,10 +131,11 @@ impl Kind {
             Self::Boolean => match word.to_ascii_lowercase().as_str() {
                 "true" => Ok("true".to_owned()),
                 "false" => Ok("false".to_owned()),
-                _ => Err(format!("'{word}' is neither false nor true")),
+                _ => Err(format!("'{}' is neither false nor true", shown(word))),
             },
             Self::Integer { min, max } => {
-                let number: i64 = word.parse().map_err(|_| format!("'{word}' is not a whole number"))?;
+                let number: i64 =
+                    word.parse().map_err(|_| format!("'{}' is not a whole number", shown(word)))?;
                 if number < *min || number > *max {
                     return Err(format!("{number} is not between {min} and {max}"));
                 }
@@ -133,11 +154,11 @@ impl Kind {
                 .iter()
                 .find(|candidate| candidate.eq_ignore_ascii_case(word))
                 .map(|candidate| (*candidate).to_owned())
-                .ok_or_else(|| format!("'{word}' is none of {}", words.join(", "))),
+                .ok_or_else(|| format!("'{}' is none of {}", shown(word), words.join(", "))),
             Self::IpAddress => word
                 .parse::<IpAddr>()
                 .map(|address| address.to_string())
-                .map_err(|_| format!("'{word}' is not an IP address")),
+                .map_err(|_| format!("'{}' is not an IP address", shown(word))),
             Self::Host => {
                 let host = word.trim_end_matches('.');
                 let good = !host.is_empty()
@@ -150,14 +171,15 @@ impl Kind {
                 if good || word.parse::<IpAddr>().is_ok() {
                     Ok(host.to_owned())
                 } else {
-                    Err(format!("'{word}' is neither an address nor a host name"))
+                    Err(format!("'{}' is neither an address nor a host name", shown(word)))
                 }
             }
             Self::Url(schemes) => {
                 if characters > 2048 {
                     return Err("longer than 2048 characters".to_owned());
                 }
-                let url = url::Url::parse(word).map_err(|error| format!("'{word}' is not a URL: {error}"))?;
+                let url = url::Url::parse(word)
+                    .map_err(|error| format!("'{}' is not a URL: {error}", shown(word)))?;
                 if !schemes.contains(&url.scheme()) {
                     return Err(format!("the scheme must be {}", schemes.join(" or ")));
                 }
@@ -185,5 +207,19 @@ impl Kind {
             }
             Self::Named(named) => (named.parse)(word),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_word_comes_back_short_and_harmless() {
+        let number = Kind::integer(1, 9);
+        assert_eq!(number.parse("5\u{1b}[31m"), Err("'5\\u{1b}[31m' is not a whole number".to_owned()));
+        assert_eq!(number.parse("f\u{fc}nf"), Err("'f\u{fc}nf' is not a whole number".to_owned()));
+        let reason = number.parse(&"x".repeat(100_000)).expect_err("no number");
+        assert_eq!(reason, format!("'{}...' is not a whole number", "x".repeat(60)));
     }
 }
