@@ -20,7 +20,8 @@ impl Raw {
     /// # Errors
     /// When nobody listens.
     pub fn connect(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connecting to {port}"))?;
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("connecting to {port}"))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -56,13 +57,15 @@ impl Raw {
             .and_then(|line| line.strip_prefix("HTTP/1."))
             .and_then(|line| line.split(' ').nth(1)?.parse().ok())
             .with_context(|| format!("no status line: {head:?}"))?;
-        let mut response = Response { status, headers: lines.collect::<Vec<_>>().join("\n"), body: String::new() };
+        let mut response =
+            Response { status, headers: lines.collect::<Vec<_>>().join("\n"), body: String::new() };
         let mut body = Vec::new();
         if response.header("Transfer-Encoding").is_some_and(|coding| coding.contains("chunked")) {
             loop {
                 let line_end = self.read_to("\r\n")?;
                 let line = String::from_utf8_lossy(&self.take(line_end)).into_owned();
-                let size = usize::from_str_radix(line.trim(), 16).with_context(|| format!("chunk size {line:?}"))?;
+                let size =
+                    usize::from_str_radix(line.trim(), 16).with_context(|| format!("chunk size {line:?}"))?;
                 self.read_count(size + 2)?;
                 body.extend_from_slice(self.take(size + 2).get(..size).unwrap_or_default());
                 if size == 0 {
@@ -110,7 +113,9 @@ impl Raw {
                 self.buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
                 Ok(true)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                Ok(false)
+            }
             Err(error) => Err(error).with_context(|| {
                 format!("the connection stays open after {:?}", String::from_utf8_lossy(&self.buffer))
             }),
