@@ -105,6 +105,8 @@ pub(crate) struct Machine {
     counter: u64,
     generation: u64,
     removed: HashMap<Id, u64>,
+    /// Channels that the store has for this process and that are not here, and since when.
+    strays: HashMap<Id, Millis>,
     outputs: VecDeque<Output>,
 }
 
@@ -125,6 +127,7 @@ impl Machine {
             counter: 0,
             generation: 0,
             removed: HashMap::new(),
+            strays: HashMap::new(),
             outputs: VecDeque::new(),
         }
     }

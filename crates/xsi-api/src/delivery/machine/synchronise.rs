@@ -1,6 +1,6 @@
 //! What other processes did, as the store tells it.
 
-use super::super::types::{Hold, Id, Millis, SetKey};
+use super::super::types::{Hold, Id, Millis, Output, SetKey};
 use super::{Machine, key_of};
 use openadp_appserver::{ChannelRecord, SubscriptionRecord, TerminationReason};
 use std::collections::HashSet;
@@ -31,6 +31,7 @@ impl Machine {
             .map(|(id, channel)| (id.clone(), why_vanished(&channel.record, &channels)))
             .collect();
         let mut touched: HashSet<SetKey> = HashSet::new();
+        let mut strays: Vec<Id> = Vec::new();
         for (key, set) in &mut self.sets {
             if !set.remote.is_empty() {
                 set.remote.clear();
@@ -42,11 +43,13 @@ impl Machine {
                 continue;
             }
             if record.process == self.process {
-                let known = self.channels.get(&*record.channel_id);
-                if known
-                    .is_some_and(|c| c.generation < generation && c.record.expires_at != record.expires_at)
-                {
-                    self.refresh_channel(now, &record.channel_id, record.expires_at);
+                match self.channels.get(&*record.channel_id) {
+                    Some(known) => {
+                        if known.generation < generation && known.record.expires_at != record.expires_at {
+                            self.refresh_channel(now, &record.channel_id, record.expires_at);
+                        }
+                    }
+                    None => strays.push(record.channel_id.as_str().into()),
                 }
                 continue;
             }
@@ -54,6 +57,7 @@ impl Machine {
             self.sets.entry(key.clone()).or_default().remote.push(record);
             touched.insert(key);
         }
+        self.forget_strays(now, strays);
         for (id, reason) in vanished {
             self.terminate_silently(now, &id, reason);
         }
@@ -90,7 +94,25 @@ impl Machine {
         }
         self.removed.extend(removed.into_iter().filter(|(_, at)| *at >= generation));
     }
+
+    /// Removes channels from the store that have stood there for this process for some time without being here: other
+    /// processes would wait for it to deliver.
+    fn forget_strays(&mut self, now: Millis, strays: Vec<Id>) {
+        let before = std::mem::take(&mut self.strays);
+        for id in strays {
+            let since = before.get(&id).copied().unwrap_or(now);
+            if since + STRAY_AFTER <= now {
+                self.outputs.push_back(Output::ForgetChannel { channel: id });
+            } else {
+                self.strays.insert(id, since);
+            }
+        }
+    }
 }
+
+/// Opening a channel takes far less; what the store has longer without a connection here was written back by a refresh
+/// that met the channel's end.
+const STRAY_AFTER: Millis = 10_000;
 
 fn why_vanished(record: &ChannelRecord, others: &[ChannelRecord]) -> TerminationReason {
     let duplicate = record.application_id.is_some()

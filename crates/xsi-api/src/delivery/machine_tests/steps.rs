@@ -372,3 +372,20 @@ fn counts_are_per_owner_and_set() {
     bench.settle();
     assert_eq!(bench.machine.channels_of(&owner()), 0);
 }
+
+#[test]
+fn a_record_without_its_channel_is_removed_after_a_while() {
+    let mut bench = Bench::new();
+    let read = |bench: &mut Bench| {
+        let generation = bench.machine.begin_synchronise();
+        bench.machine.synchronise(bench.now, generation, vec![channel("c1", "set")], Vec::new(), 100);
+        bench.settle();
+    };
+    read(&mut bench);
+    bench.wait(9_999);
+    read(&mut bench);
+    assert_eq!(bench.forgotten, Vec::<String>::new(), "it may be opening");
+    bench.wait(1);
+    read(&mut bench);
+    assert_eq!(bench.forgotten, ["c1"]);
+}
