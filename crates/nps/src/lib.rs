@@ -65,6 +65,14 @@ fn build(host: &Host) -> Result<Application, BuildError> {
     Ok(Application { name: NAME, mounts: vec![Mount::new("/nps", router)] })
 }
 
+/// What speaks against a notification's body, each as `field reason`; nothing if it is a good one. For tools and fuzzers:
+/// the application itself reads bodies the same way.
+pub fn notification_problems(body: &[u8]) -> Vec<String> {
+    let problem = |problem: wire::SchemaProblem| format!("{} {}", problem.field, problem.reason);
+    wire::Notification::parse(body)
+        .map_or_else(|problems| problems.into_iter().map(problem).collect(), |_| Vec::new())
+}
+
 /// What the application needs from its process.
 pub struct Needs {
     /// The settings; [`MODULE`] must be among their declarations.

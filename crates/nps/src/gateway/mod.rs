@@ -153,3 +153,18 @@ fn expiry(notification: &Notification, now: OffsetDateTime) -> OffsetDateTime {
     };
     notification.expires_at.unwrap_or(now + default)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shortened_texts_are_beginnings_of_whole_characters(text in "\\PC{0,80}", most in 0_usize..200) {
+            let short = shortened(&text, most);
+            prop_assert!(short.len() <= most && text.starts_with(short));
+            prop_assert!(short.len() + 4 > most || short == text);
+        }
+    }
+}

@@ -47,6 +47,18 @@ async fn idle_connections_are_closed_but_the_last() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_unwell_costs_its_own_connection_only() {
+    let bench = Bench::with(Setup { pool_size: 3, ..Setup::default() }).await;
+    assert_eq!(bench.push(&bench.call(&[voip(0)])).await["status"], "sent");
+    let calls: Vec<Value> = (1..=3).map(|number| bench.call(&[voip(number)])).collect();
+    hold(&bench, &calls, &bench.apns, 3).await;
+    bench.apns.script(scripted(503, "ServiceUnavailable"), 1);
+    assert_eq!(bench.push(&bench.call(&[voip(0)])).await["status"], "sent");
+    bench.apns.open_at_most(2).await;
+    assert_eq!(bench.apns.connections(), 3, "the second try took one of the others");
+}
+
+#[tokio::test]
 async fn the_pool_size_of_fcm_takes_effect() {
     let bench = Bench::with(Setup { pool_size: 2, ..Setup::default() }).await;
     let calls: Vec<Value> = (1..=6).map(|number| bench.call(&[android(number)])).collect();

@@ -10,6 +10,7 @@ pub(crate) use pool::{Pool, PoolOptions};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 /// Where a pool connects to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,9 +33,15 @@ pub(crate) struct ProviderAnswer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Retires the connection it came over.
+    connection: CancellationToken,
 }
 
 impl ProviderAnswer {
+    /// Sends nothing more over the connection that this came over; what is under way on it finishes.
+    pub(crate) fn give_up_connection(&self) {
+        self.connection.cancel();
+    }
     /// Seconds of `Retry-After`; dates are not used by the providers and count as absent.
     pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
         let value = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;

@@ -442,7 +442,8 @@ async fn exchange(place: &Place, request: Request<Full<Bytes>>) -> Result<Provid
     };
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(SendError::Lost)?.to_bytes();
-    Ok(ProviderAnswer { status: head.status, headers: head.headers, body })
+    let connection = place.connection.facts.retired.clone();
+    Ok(ProviderAnswer { status: head.status, headers: head.headers, body, connection })
 }
 
 /// HTTP/1.1 has the authority in a header and the path alone in the first line.

@@ -246,7 +246,7 @@ impl Gateway for Apns {
                     };
                 }
                 Action::RetryElsewhere => {
-                    pool.retire_all();
+                    answer.give_up_connection();
                     return Outcome::Failed {
                         reason: text,
                         after: answer.retry_after(),

@@ -149,8 +149,7 @@ impl Gateway for Fcm {
                     };
                 }
                 Action::RetryElsewhere => {
-                    // Fewer connections to one front end of Google's: the next request opens another.
-                    pool.retire_all();
+                    answer.give_up_connection();
                     return Outcome::Failed {
                         reason: text,
                         after: answer.retry_after(),
