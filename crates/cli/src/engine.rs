@@ -401,10 +401,21 @@ impl Session {
         }
     }
 
+    /// Whether the next part of the line is an answer to a question.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.pending.front().is_some_and(|words| {
+            matches!(words.as_slice(), [word]
+                if ["y", "yes", "n", "no"].iter().any(|answer| word.text.eq_ignore_ascii_case(answer)))
+        })
+    }
+
     /// Whether the operator confirms.
     pub(crate) fn confirm(&mut self, command: &str, io: &mut dyn Console) -> Result<bool, Failure> {
         const QUESTION: &str = "Please confirm (Yes, Y, No, N): ";
         if self.options.yes {
+            if self.is_answered() {
+                self.pending.pop_front();
+            }
             return Ok(true);
         }
         // An answer after `;` first, then whoever sits at the terminal.

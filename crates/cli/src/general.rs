@@ -247,16 +247,18 @@ impl Session {
         if self.options.dry_run {
             return Ok(previewed(&preview.edits));
         }
-        if !preview.edits.is_empty() && !self.options.yes {
-            if self.options.format == Format::Text {
-                for line in preview.edits.iter().flat_map(RowChange::lines) {
-                    io.print(&line);
-                }
-                io.print("Continue?");
+        if self.options.format == Format::Text && !self.options.yes {
+            for line in preview.edits.iter().flat_map(RowChange::lines) {
+                io.print(&line);
             }
-            if !self.confirm("rollback", io)? {
-                return Ok(Output::lines(vec!["Nothing was changed.".to_owned()]));
-            }
+        }
+        // A rollback is a revision itself and can be taken back, so scripts are not asked; they may answer all the same.
+        let asks = io.interactive() && !preview.edits.is_empty() && !self.options.yes;
+        if asks {
+            io.print("Continue?");
+        }
+        if (asks || self.is_answered()) && !self.confirm("rollback", io)? {
+            return Ok(Output::lines(vec!["Nothing was changed.".to_owned()]));
         }
         let applied = self.backend.rollback(to, force).map_err(failed)?;
         Ok(self.done_at("", "rollback", &applied))
