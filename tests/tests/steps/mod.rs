@@ -67,7 +67,10 @@ pub(crate) fn sign_in(hosts: &Hosts<'_>) -> Result<String> {
     let wrong = Curl::new(hosts.lab.ca()).basic(&alice.user_id, "wrong");
     let url = format!("{}/token?key={}", hosts.auth_service, client_key()?);
     let refused = wrong.get(&url)?.expect_status(401)?;
-    ensure!(refused.body.contains("\"error\"") && refused.header("WWW-Authenticate").is_some(), "{refused:?}");
+    ensure!(
+        refused.body.contains("\"error\"") && refused.header("WWW-Authenticate").is_some(),
+        "{refused:?}"
+    );
     let silent = wrong.header("X-BroadWorks-No-AuthChallenge: true").get(&url)?.expect_status(401)?;
     ensure!(silent.header("WWW-Authenticate").is_none(), "{silent:?}");
     // No key: the caller's mistake, not ours.
@@ -91,7 +94,10 @@ pub(crate) fn use_token(hosts: &Hosts<'_>, token: &str) -> Result<()> {
     ensure!(xml.body.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"), "{}", xml.body);
     ensure!(xml.body.contains("<Profile xmlns=\"http://schema.broadsoft.com/xsi\">"), "{}", xml.body);
     ensure!(xml.text_of("userId") == Some(alice.user_id.as_str()), "{}", xml.body);
-    ensure!(xml.header("Content-Type").is_some_and(|t| t.contains("xml") && t.contains("charset=")), "{xml:?}");
+    ensure!(
+        xml.header("Content-Type").is_some_and(|t| t.contains("xml") && t.contains("charset=")),
+        "{xml:?}"
+    );
     for json in [
         curl.get(&hosts.user(&alice, "profile?format=json"))?,
         curl.clone().header("Accept: application/json").get(&hosts.user(&alice, "profile"))?,
@@ -106,10 +112,7 @@ pub(crate) fn use_token(hosts: &Hosts<'_>, token: &str) -> Result<()> {
     let altered = format!("{}x", token.get(..token.len() - 1).unwrap_or_default());
     Curl::new(hosts.lab.ca()).bearer(&altered).get(&hosts.user(&alice, "profile"))?.expect_status(401)?;
     let none = Curl::new(hosts.lab.ca()).get(&hosts.user(&alice, "profile"))?.expect_status(401)?;
-    ensure!(
-        none.header("WWW-Authenticate") == Some("Basic realm=\"XtendedServicesInterface\""),
-        "{none:?}"
-    );
+    ensure!(none.header("WWW-Authenticate") == Some("Basic realm=\"XtendedServicesInterface\""), "{none:?}");
     Ok(())
 }
 
@@ -163,7 +166,8 @@ pub(crate) fn listen(hosts: &Hosts<'_>) -> Result<()> {
     channel.respond(event.text_of("xsi:eventID").context("no eventID")?, 481)?;
     let gone = curl.get(&format!("{}/v2.0/subscription/{dnd}", hosts.xsi_events))?;
     ensure!(matches!(gone.status, 403 | 404), "{gone:?}");
-    curl.put(&format!("{}/v2.0/channel/{}/heartbeat", hosts.xsi_events, channel.channel_id))?.expect_status(200)?;
+    curl.put(&format!("{}/v2.0/channel/{}/heartbeat", hosts.xsi_events, channel.channel_id))?
+        .expect_status(200)?;
 
     // Deleting the channel ends its stream with the reason.
     curl.delete(&format!("{}/v2.0/channel/{}", hosts.xsi_events, channel.channel_id))?.expect_status(200)?;
@@ -247,7 +251,11 @@ pub(crate) fn order(hosts: &Hosts<'_>) -> Result<()> {
     b.subscribe(&format!("user/{}", bo.user_id), "Advanced Call", "order-b")?;
     let outgoing = dial(hosts, 2, 3)?;
     let incoming = only_call(hosts, &bo)?;
-    hosts.lab.curl(&bo).put(&hosts.user_on_second(&bo, &format!("calls/{incoming}/Talk")))?.expect_status(200)?;
+    hosts
+        .lab
+        .curl(&bo)
+        .put(&hosts.user_on_second(&bo, &format!("calls/{incoming}/Talk")))?
+        .expect_status(200)?;
     hosts.lab.curl(&alice).delete(&hosts.user(&alice, &format!("calls/{outgoing}")))?.expect_status(200)?;
     for (channel, first, must) in [
         (&a, "CallSubscriptionEvent", ["CallOriginatedEvent", "CallAnsweredEvent", "CallReleasedEvent"]),
@@ -305,7 +313,8 @@ pub(crate) fn watch_over_cti(hosts: &Hosts<'_>) -> Result<()> {
 
 fn open_cti(client: &mut CtiClient, target: &str) -> Result<()> {
     let payload = "<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><channelSetId>cti-set</channelSetId><expires>3600</expires></Channel>";
-    let answer = client.request("AddChannelRequest", "POST", "/com.broadsoft.xsi-events/v2.0/channel", "", payload)?;
+    let answer =
+        client.request("AddChannelRequest", "POST", "/com.broadsoft.xsi-events/v2.0/channel", "", payload)?;
     ensure!(answer.contains("<statusCode>200</statusCode>"), "{answer}");
     let payload = "<Subscription xmlns=\"http://schema.broadsoft.com/xsi\"><event>Advanced Call</event><expires>3600</expires><channelSetId>cti-set</channelSetId></Subscription>";
     let answer = client.request(
@@ -323,7 +332,8 @@ fn open_cti(client: &mut CtiClient, target: &str) -> Result<()> {
 pub(crate) fn configure(hosts: &Hosts<'_>) -> Result<()> {
     for index in [0, 9, 17] {
         let account = hosts.lab.subscriber(index);
-        let devices = hosts.lab.curl(&account).get(&hosts.user(&account, "profile/device"))?.expect_status(200)?;
+        let devices =
+            hosts.lab.curl(&account).get(&hosts.user(&account, "profile/device"))?.expect_status(200)?;
         let device = devices
             .body
             .split("<accessDevice>")
@@ -344,7 +354,9 @@ pub(crate) fn configure(hosts: &Hosts<'_>) -> Result<()> {
         well_formed(&file.body)?;
         Curl::new(hosts.lab.ca()).basic(user, "wrong").get(&url)?.expect_status(401)?;
         Curl::new(hosts.lab.ca()).get(&url)?.expect_status(401)?;
-        Curl::new(hosts.lab.ca()).get(&format!("{}/bc/pc/no-such-file.xml", hosts.dms))?.expect_status(401)?;
+        Curl::new(hosts.lab.ca())
+            .get(&format!("{}/bc/pc/no-such-file.xml", hosts.dms))?
+            .expect_status(401)?;
     }
     Ok(())
 }
@@ -373,7 +385,7 @@ pub(crate) fn administer(hosts: &Hosts<'_>) -> Result<()> {
     lab.administer(&[&format!("{tokens}> set tokenDurationInHours 24")])?;
     ensure!(lifetime(&sign_in(hosts)?)? == 24 * 3600, "the next token has the new lifetime");
     let revisions = lab.administer(&["revisions"])?;
-    ensure!(revisions.contains("tokenDurationInHours"), "{revisions}");
+    ensure!(revisions.contains("TokenManagement"), "{revisions}");
     lab.administer(&[&format!("{tokens}> set tokenDurationInHours 48")])?;
     // Back to the revision before the last change.
     let output = lab.administer(&["revisions"])?;
@@ -383,7 +395,10 @@ pub(crate) fn administer(hosts: &Hosts<'_>) -> Result<()> {
         .max()
         .with_context(|| format!("no revision number in {output}"))?;
     lab.administer(&[&format!("rollback {}", newest - 1)])?;
-    ensure!(lab.administer(&[&format!("{tokens}> get")])?.contains("tokenDurationInHours = 24"), "rolled back");
+    ensure!(
+        lab.administer(&[&format!("{tokens}> get")])?.contains("tokenDurationInHours = 24"),
+        "rolled back"
+    );
     ensure!(lifetime(&sign_in(hosts)?)? == 24 * 3600, "rolled back");
     let refused = lab.adpcli(&[&format!("{tokens}> set tokenDurationInHours 4321")])?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
@@ -416,7 +431,16 @@ fn lifetime(token: &str) -> Result<i64> {
 /// Whether a TLS 1.2 handshake with exactly this suite (OpenSSL's name) works.
 pub(crate) fn handshake(ca: &Path, endpoint: &str, suite: &str) -> Result<bool> {
     let output = Command::new("openssl")
-        .args(["s_client", "-connect", endpoint, "-tls1_2", "-cipher", suite, "-verify_return_error", "-CAfile"])
+        .args([
+            "s_client",
+            "-connect",
+            endpoint,
+            "-tls1_2",
+            "-cipher",
+            suite,
+            "-verify_return_error",
+            "-CAfile",
+        ])
         .arg(ca)
         .stdin(std::process::Stdio::null())
         .output()?;
