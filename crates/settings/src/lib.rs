@@ -27,6 +27,7 @@
 mod apply;
 mod change;
 mod declare;
+mod files;
 mod journal;
 mod kind;
 mod machine_key;

@@ -1,6 +1,7 @@
 //! The store of one data directory: the tree in memory, its journal on disk, and those who follow it.
 
 use crate::apply::{Evaluated, TypedEdit, apply, effects, evaluate, introduced};
+use crate::files;
 use crate::journal::{self, Damage, FileMedium, Medium, MemoryMedium, Position, Record};
 use crate::machine_key::{MachineKeyError, sync_directory};
 use crate::revision::{self, Foreign, Revision, RowChange, SecretError};
@@ -10,20 +11,14 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::watch;
-
-/// Longest wait for another process that is committing; a commit takes milliseconds.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// Pause between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// An accepted change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,15 +138,19 @@ impl Store {
         if !folder.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io(&folder))?;
         }
-        let machine_key = MachineKey::load_or_create(&folder.join("machine.key"))?;
-        let path = folder.join("revisions.jsonl");
+        let (key, path, lock) =
+            (folder.join("machine.key"), folder.join("revisions.jsonl"), folder.join("lock"));
+        let machine_key = MachineKey::load_or_create(&key)?;
         let fresh = !path.exists();
         let medium = FileMedium::open(&path).map_err(io(&path))?;
+        files::open_lock(&lock).map_err(io(&lock))?;
+        for made in [&folder, &key, &path, &lock] {
+            files::give_to_owner(data_dir, made).map_err(io(made))?;
+        }
         if fresh {
             sync_directory(&folder).map_err(io(&folder))?;
         }
-        let lock = Some(folder.join("lock"));
-        let store = Self::over(registry, data_dir.to_owned(), machine_key, lock, Box::new(medium));
+        let store = Self::over(registry, data_dir.to_owned(), machine_key, Some(lock), Box::new(medium));
         store.refresh()?;
         Ok(Arc::new(store))
     }
@@ -407,21 +406,7 @@ impl Store {
     }
 
     fn lock(&self) -> Result<Option<File>, OpenError> {
-        let Some(path) = &self.lock else { return Ok(None) };
-        let io = |source| OpenError::Io { path: path.clone(), source };
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_WAIT => {
-                    std::thread::sleep(LOCK_PAUSE);
-                }
-                Err(TryLockError::WouldBlock) => return Err(OpenError::Busy { path: path.clone() }),
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-            }
-        }
+        self.lock.as_deref().map(files::hold_lock).transpose()
     }
 
     fn parse_from(&self, journal: &Journal, from: &Position) -> Result<(Vec<Record>, Position), OpenError> {

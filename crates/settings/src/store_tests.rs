@@ -162,6 +162,30 @@ fn a_change_is_kept_and_read_again_by_another_process() {
 }
 
 #[test]
+fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    // Only root can hand a directory to somebody else; for everyone else there is nothing to hand over.
+    let owner = if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(dir.path(), Some(4711), Some(4712)).unwrap();
+        (4711, 4712)
+    } else {
+        let own = std::fs::metadata(dir.path()).unwrap();
+        (own.uid(), own.gid())
+    };
+    let store = Store::open(dir.path(), house()).unwrap();
+    commit(&store, vec![set(DOOR, &[], &[("openSeconds", "2")])]).unwrap();
+    let folder = dir.path().join("settings");
+    for entry in
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).chain([folder.clone()])
+    {
+        let made = std::fs::metadata(&entry).unwrap();
+        assert_eq!((made.uid(), made.gid()), owner, "{}", entry.display());
+        assert_eq!(made.mode() & 0o077, 0, "{}", entry.display());
+    }
+}
+
+#[test]
 fn secrets_are_nowhere_in_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), house()).unwrap();
