@@ -27,7 +27,7 @@ const STORE_PAUSE: Duration = Duration::from_millis(10);
 /// Share of time that reading the store may take: the pause is this many times the last reading.
 const STORE_PAUSE_FACTOR: u32 = 4;
 /// How long other processes wait with the first event of a subscription, so that its answer comes first.
-const REMOTE_HOLD_MILLIS: i64 = 100;
+const REMOTE_HOLD_MILLIS: i64 = 25;
 /// A process that is silent for this long has lost its channels.
 const LEASE: Duration = Duration::from_secs(30);
 /// How often a process says that it lives.
