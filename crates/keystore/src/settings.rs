@@ -155,7 +155,7 @@ fn table(keys: &[KeyInfo]) -> Vec<String> {
     let line = |cells: &[&str]| -> String {
         let padded: Vec<String> =
             cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
-        format!("  {}", padded.join("  "))
+        format!("  {}", padded.join("  ")).trim_end().to_owned()
     };
     let head = line(&header);
     let rule = "=".repeat(head.len());
