@@ -21,7 +21,7 @@ const KEY_FILE: u32 = 16 * 1024;
 context! {
     /// Notification push server: calls and messages wake mobile phones.
     pub struct General = Context::single(Tree::Adp, "Applications/NotificationPushServer/GeneralSettings") => {
-        /// Pushes under way at once, over all providers.
+        /// Pushes under way at once to each provider.
         pub maximum_concurrent_pushes: usize =
             Parameter::new("maximumConcurrentPushes", Kind::integer(1, 10_000)).default("500");
         /// Pushes that may wait for their turn; more are refused with 503.
@@ -253,7 +253,7 @@ fn check(snapshot: &Snapshot) -> Vec<Problem> {
             problems.push(
                 Problem::new(FcmApplication::CONTEXT.full_path(), reason)
                     .parameter("projectId")
-                    .hint("add the project in FCM/Projects first")
+                    .hint("a project is added before its applications and deleted after them")
                     .forceable(),
             );
         }
@@ -268,7 +268,7 @@ fn check(snapshot: &Snapshot) -> Vec<Problem> {
             problems.push(
                 Problem::new(context.full_path(), format!("there is no key {key}, which {app} uses"))
                     .parameter("authKeyId")
-                    .hint("add the key in APNS/AuthKey first")
+                    .hint("a key is added before its applications and deleted after them")
                     .forceable(),
             );
         }

@@ -64,7 +64,9 @@ struct Inner {
     guard: Guard,
     order: Order,
     results: Results,
-    turns: Turns,
+    /// Apart, so that one provider's troubles do not hold up the other's phones.
+    apns_turns: Turns,
+    fcm_turns: Turns,
 }
 
 /// The rules; clones share everything.
@@ -111,14 +113,15 @@ impl Service {
             guard: Guard::default(),
             order: Order::default(),
             results: Results::default(),
-            turns: Turns::default(),
+            apns_turns: Turns::default(),
+            fcm_turns: Turns::default(),
         }))
     }
 
     /// Takes a notification; the work goes on whether anybody waits for it or not.
     pub(crate) fn submit(&self, notification: Notification) -> Result<Submitted, Overloaded> {
         let general = &self.0.deps.configurations.current().general;
-        if self.0.turns.waiting() + notification.targets.len() > general.maximum_waiting_pushes {
+        if self.0.waiting() + notification.targets.len() > general.maximum_waiting_pushes {
             metrics::counter!("nps_overload_total").increment(1);
             return Err(Overloaded);
         }
@@ -138,17 +141,26 @@ impl Service {
 
     /// State of both providers, and how many pushes wait.
     pub(crate) fn health(&self) -> (ProviderHealth, ProviderHealth, usize) {
-        let (apns, fcm) = (self.0.deps.apns.health(), self.0.deps.fcm.health());
+        let (apns, fcm) = self.0.health();
+        (apns, fcm, self.0.waiting())
+    }
+}
+
+impl Inner {
+    fn waiting(&self) -> usize {
+        self.apns_turns.waiting() + self.fcm_turns.waiting()
+    }
+
+    fn health(&self) -> (ProviderHealth, ProviderHealth) {
+        let (apns, fcm) = (self.deps.apns.health(), self.deps.fcm.health());
         for (provider, health) in [(Provider::Apns, &apns), (Provider::Fcm, &fcm)] {
             if let Some(age) = health.credentials_age_seconds {
                 events::credentials_age(provider, age);
             }
         }
-        (apns, fcm, self.0.turns.waiting())
+        (apns, fcm)
     }
-}
 
-impl Inner {
     async fn work(&self, notification: Notification, sender: watch::Sender<Progress>) {
         let notification = &notification;
         let count = notification.targets.len();
@@ -172,6 +184,7 @@ impl Inner {
             self.results.forget(&notification.id);
         }
         sender.send_modify(|progress| progress.done = true);
+        self.health();
     }
 
     async fn target(&self, notification: &Notification, target: &Target) -> TargetResult {
@@ -246,6 +259,10 @@ impl Inner {
             .ok()??;
         let rank = Rank { may_wait: !notification.event.of_call(), deadline };
         let provider = Provider::of(target.os);
+        let (gateway, turns) = match provider {
+            Provider::Apns => (&self.deps.apns, &self.apns_turns),
+            Provider::Fcm => (&self.deps.fcm, &self.fcm_turns),
+        };
         let (mut retries, mut unknown) = (0, 0);
         loop {
             if place.superseded() {
@@ -253,8 +270,7 @@ impl Inner {
             }
             let configuration = self.deps.configurations.current();
             let general = &configuration.general;
-            let turn =
-                self.turns.take(rank, general.maximum_concurrent_pushes, general.maximum_waiting_pushes);
+            let turn = turns.take(rank, general.maximum_concurrent_pushes, general.maximum_waiting_pushes);
             let turn = match tokio::time::timeout_at(wait, turn).await.ok()? {
                 Ok(turn) => turn,
                 Err(_full) => {
@@ -270,10 +286,6 @@ impl Inner {
             if retries == 0 {
                 self.budget.earn();
             }
-            let gateway = match provider {
-                Provider::Apns => &self.deps.apns,
-                Provider::Fcm => &self.deps.fcm,
-            };
             let outcome =
                 gateway.push(Push { notification, target, now: self.deps.clock.now(), deadline }).await;
             drop(turn);

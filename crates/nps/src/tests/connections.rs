@@ -118,14 +118,29 @@ async fn refused_streams_and_goaways_are_retried_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_peer_that_never_answers_does_not_hold_up_others() {
+async fn a_silent_peer_is_given_up_and_tried_again() {
     let bench = Bench::with(Setup { timeout_millis: 300, ..Setup::default() }).await;
     assert_eq!(bench.push(&bench.call(&[voip(1)])).await["status"], "sent");
     bench.apns.script(Script::Silence, 1);
+    let result = bench.push(&bench.call(&[voip(1)])).await;
+    assert_eq!(result["status"], "sent", "on the second try: {result}");
+    assert!(result["latencyMs"].as_u64().unwrap() >= 300);
+}
+
+#[tokio::test]
+async fn a_silent_peer_does_not_hold_up_the_other() {
+    let bench = Bench::with(Setup { timeout_millis: 20_000, ..Setup::default() }).await;
+    bench.change(vec![set("GeneralSettings", "maximumConcurrentPushes", "1")]);
+    bench.apns.script(Script::Silence, 1);
     let (silent, other) = (bench.call(&[voip(1)]), bench.call(&[android(1)]));
-    let (silent, other) = tokio::join!(bench.push(&silent), bench.push(&other));
-    assert_eq!(silent["status"], "sent", "on the second try: {silent}");
-    assert!(silent["latencyMs"].as_u64().unwrap() >= 300);
+    let other = async {
+        bench.apns.held_at_least(1).await;
+        let other = bench.push(&other).await;
+        assert_eq!(bench.apns.held(), 1, "it is silent still");
+        bench.apns.cut_connections();
+        other
+    };
+    let (_, other) = tokio::join!(bench.post(&silent), other);
     assert_eq!(other["status"], "sent");
 }
 
