@@ -31,7 +31,12 @@ pub fn median(samples: &[f64]) -> f64 {
 }
 
 /// The smallest sample that this share of the samples does not exceed.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small counts")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "small counts"
+)]
 pub fn percentile(samples: &[f64], share: f64) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -44,9 +49,13 @@ pub fn percentile(samples: &[f64], share: f64) -> f64 {
 /// # Errors
 /// When `taskset` fails.
 pub fn pin(process: u32, core: &str) -> Result<()> {
-    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children =
+        std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     for id in std::iter::once(process.to_string()).chain(children.split_whitespace().map(str::to_owned)) {
-        let output = Command::new("taskset").args(["-a", "-c", "-p", core, &id]).output().context("running taskset")?;
+        let output = Command::new("taskset")
+            .args(["-a", "-c", "-p", core, &id])
+            .output()
+            .context("running taskset")?;
         ensure!(output.status.success(), "taskset: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
@@ -93,7 +102,10 @@ pub fn wrk(url: &str, headers: &[String], connections: u32) -> Result<f64> {
 /// A Basic credentials header line.
 pub fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
-    format!("Authorization: Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+    format!(
+        "Authorization: Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+    )
 }
 
 /// Resident memory of a process in bytes.
@@ -101,7 +113,8 @@ pub fn basic(user: &str, password: &str) -> String {
 /// # Errors
 /// When the process is gone.
 pub fn resident(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("reading the process's status")?;
+    let status =
+        std::fs::read_to_string(format!("/proc/{process}/status")).context("reading the process's status")?;
     let kilobytes: f64 = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok())

@@ -53,7 +53,9 @@ impl Client {
         let io: Box<dyn Io> = match &self.tls {
             Some(tls) => {
                 let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
-                Box::new(tls.connect(ServerName::try_from(host.to_owned())?, socket).await.context("handshake")?)
+                Box::new(
+                    tls.connect(ServerName::try_from(host.to_owned())?, socket).await.context("handshake")?,
+                )
             }
             None => Box::new(socket),
         };
@@ -66,7 +68,9 @@ impl Client {
     /// When the channel is refused.
     pub async fn channel(&self, set: &str) -> Result<Stream> {
         let mut stream = self.connect().await?;
-        let body = format!("<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><channelSetId>{set}</channelSetId></Channel>");
+        let body = format!(
+            "<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><channelSetId>{set}</channelSetId></Channel>"
+        );
         stream.send("POST", "/com.broadsoft.async/com.broadsoft.xsi-events/v2.0/channel", &body).await?;
         stream.wait_for("</Channel>").await?;
         Ok(stream)

@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
@@ -45,7 +45,8 @@ pub fn python() -> Result<PathBuf> {
 /// A running process whose standard output and error are read line by line. Killed when dropped.
 pub struct Running {
     child: Child,
-    lines: Receiver<String>,
+    /// Behind a lock, so that several threads of a test may use one lab.
+    lines: Mutex<Receiver<String>>,
     log: Arc<Mutex<String>>,
 }
 
@@ -56,7 +57,8 @@ impl Running {
     /// When it does not start.
     pub fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         let (send, lines) = sync_channel(100_000);
         let log = Arc::new(Mutex::new(String::new()));
         let outputs: [Box<dyn Read + Send>; 2] = [
@@ -76,7 +78,7 @@ impl Running {
                 }
             });
         }
-        Ok(Self { child, lines, log })
+        Ok(Self { child, lines: Mutex::new(lines), log })
     }
 
     /// Waits for a line that contains the text.
@@ -86,13 +88,17 @@ impl Running {
     pub fn wait_for(&self, text: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.next_line(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(text) => return Ok(line),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => bail!("no '{text}' within {PATIENCE:?}:\n{}", self.log()),
                 Err(RecvTimeoutError::Disconnected) => bail!("ended without '{text}':\n{}", self.log()),
             }
         }
+    }
+
+    fn next_line(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }
 
     /// Everything it printed so far.
@@ -117,6 +123,15 @@ impl Running {
         Ok(())
     }
 
+    /// Kills it as a crash would, and waits until it and everybody who shares its outputs is gone.
+    ///
+    /// # Errors
+    /// When something still runs at the end of patience.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("killing the process")?;
+        self.wait().map(|_| ())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
@@ -125,9 +140,11 @@ impl Running {
         // Both readers hang up when the process (and whoever shares its outputs) ends.
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.next_line(deadline.saturating_duration_since(Instant::now())) {
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().context("waiting for the process"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.child.wait().context("waiting for the process");
+                }
                 Err(RecvTimeoutError::Timeout) => bail!("still running after {PATIENCE:?}:\n{}", self.log()),
             }
         }
@@ -139,9 +156,7 @@ impl Drop for Running {
         if let Ok(None) = self.child.try_wait() {
             // TERM first, so that a lab takes its children along; then make sure.
             if self.signal("TERM").is_ok() {
-                while let Ok(_) | Err(RecvTimeoutError::Timeout) =
-                    self.lines.recv_timeout(std::time::Duration::from_secs(10))
-                {
+                while let Ok(_) | Err(RecvTimeoutError::Timeout) = self.next_line(Duration::from_secs(10)) {
                     if !matches!(self.child.try_wait(), Ok(None)) {
                         return;
                     }

@@ -38,7 +38,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "appserver", "appserver-embedded", "keystore", "listener", "settings", "tls", "token", "wake",
+            "appserver",
+            "appserver-embedded",
+            "keystore",
+            "listener",
+            "settings",
+            "tls",
+            "token",
+            "wake",
             "webcontainer",
         ],
     ),
@@ -46,15 +53,43 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "appserver", "appserver-embedded", "authservice", "cti", "daemon", "dms", "keystore", "listener", "nps",
-            "settings", "tls", "token", "webcontainer", "xsi", "xsi-api",
+            "appserver",
+            "appserver-embedded",
+            "authservice",
+            "cti",
+            "daemon",
+            "dms",
+            "keystore",
+            "listener",
+            "nps",
+            "settings",
+            "tls",
+            "token",
+            "webcontainer",
+            "xsi",
+            "xsi-api",
         ],
     ),
     (
         "adp",
         &[
-            "appserver", "appserver-embedded", "authservice", "cti", "daemon", "dms", "keystore", "listener", "nps",
-            "settings", "standins", "tls", "token", "wake", "webcontainer", "xsi", "xsi-api",
+            "appserver",
+            "appserver-embedded",
+            "authservice",
+            "cti",
+            "daemon",
+            "dms",
+            "keystore",
+            "listener",
+            "nps",
+            "settings",
+            "standins",
+            "tls",
+            "token",
+            "wake",
+            "webcontainer",
+            "xsi",
+            "xsi-api",
         ],
     ),
 ];
@@ -90,7 +125,8 @@ fn check_layers() -> Result<()> {
     if !output.status.success() {
         bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
     let allowed: BTreeMap<&str, BTreeSet<&str>> =
         LAYERS.iter().map(|(name, imports)| (*name, imports.iter().copied().collect())).collect();
     let mut faults = Vec::new();
@@ -156,7 +192,8 @@ fn service_faults(name: &str) -> Result<Vec<String>> {
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
-            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let in_service = path.components().any(|part| part.as_os_str() == "service");
             for word in SERVICE_WORDS {
                 if in_service && text.contains(word) {

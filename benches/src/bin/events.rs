@@ -11,7 +11,11 @@ const CHANGES: usize = 200;
 fn main() -> Result<()> {
     let lab = pinned_lab()?;
     pin(std::process::id(), CLIENT_CORE)?;
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(measure(&lab))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?
+        .block_on(measure(&lab))
 }
 
 async fn measure(lab: &Lab) -> Result<()> {
@@ -79,7 +83,10 @@ async fn respond(connection: &mut openadp_benches::Stream, event: &str) -> Resul
     let body = format!(
         "<EventResponse xmlns=\"http://schema.broadsoft.com/xsi\"><eventID>{id}</eventID><statusCode>200</statusCode><reason>OK</reason></EventResponse>"
     );
-    connection.request("POST", "/com.broadsoft.xsi-events/v2.0/channel/eventresponse", &body).await.map(|_| ())
+    connection
+        .request("POST", "/com.broadsoft.xsi-events/v2.0/channel/eventresponse", &body)
+        .await
+        .map(|_| ())
 }
 
 fn text<'a>(document: &'a str, name: &str) -> Option<&'a str> {

@@ -24,7 +24,9 @@ async fn measure(secure: bool) -> Result<f64> {
         lab.text("xsi_events").to_owned()
     } else {
         let port = lab.port_base() + 21;
-        lab.administer(&[&format!("ADP_CLI/Interface/Http/HttpServer> add 127.0.0.1 {port} localhost false false")])?;
+        lab.administer(&[&format!(
+            "ADP_CLI/Interface/Http/HttpServer> add 127.0.0.1 {port} localhost false false"
+        )])?;
         format!("http://127.0.0.1:{port}/com.broadsoft.xsi-events")
     };
     let server = process(&lab)?.id();

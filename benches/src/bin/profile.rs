@@ -14,7 +14,13 @@ fn main() -> Result<()> {
     let port = lab.port_base() + 20;
     let mut nginx = nginx(folder.path(), lab.ca().parent().context("no folder")?, port)?;
     let nginx_url = format!("https://127.0.0.1:{port}/profile.xml");
-    ensure!(openadp_suite::Curl::new(lab.ca()).args(["--retry", "20", "--retry-connrefused", "--retry-delay", "1"]).get(&nginx_url)?.body == body);
+    ensure!(
+        openadp_suite::Curl::new(lab.ca())
+            .args(["--retry", "20", "--retry-connrefused", "--retry-delay", "1"])
+            .get(&nginx_url)?
+            .body
+            == body
+    );
     let (mut ours, mut reference) = (Vec::new(), Vec::new());
     for _ in 0..runs() {
         ours.push(wrk(&url, &[basic(&alice.user_id, &alice.password)], 32)?);

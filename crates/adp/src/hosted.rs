@@ -18,7 +18,8 @@ const CTI: ServerSpec = ServerSpec {
     build: openadp_cti::build,
 };
 
-const ALL: [(&str, Hosted); 4] = [
+const ALL: [(&str, Hosted); 5] = [
+    ("authservice", Hosted::Http(openadp_authservice::APPLICATION)),
     ("xsi", Hosted::Http(openadp_xsi::APPLICATION)),
     ("cti", Hosted::Server(CTI)),
     ("dms", Hosted::Http(openadp_dms::APPLICATION)),

@@ -33,9 +33,8 @@ enum Command {
 
 /// All of `main`.
 pub fn main() -> ExitCode {
-    let parsed = Arguments::command()
-        .try_get_matches()
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed =
+        Arguments::command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
     match parsed {
         Ok(Arguments { command: Command::Lab(arguments) }) => lab::lab(&arguments),
         Ok(Arguments { command: Command::Run(arguments) }) => run::run(&arguments),

@@ -85,12 +85,16 @@ fn options(arguments: &RunArguments) -> Result<NodeOptions, ConfigurationError> 
     let mut options = NodeOptions::new("adp", data_dir);
     options.modules = hosted::modules();
     options.metrics = arguments.common.metrics.or(file.metrics);
-    let interfaces =
-        if arguments.common.interfaces.is_empty() { file.interfaces } else { arguments.common.interfaces.clone() };
+    let interfaces = if arguments.common.interfaces.is_empty() {
+        file.interfaces
+    } else {
+        arguments.common.interfaces.clone()
+    };
     if !interfaces.is_empty() {
         options.filter = Filter::Only(interfaces);
     }
-    let names = if arguments.applications.is_empty() { file.applications } else { arguments.applications.clone() };
+    let names =
+        if arguments.applications.is_empty() { file.applications } else { arguments.applications.clone() };
     for name in &names {
         if !hosted::add(&mut options, name) {
             return Err(ConfigurationError::Unknown { name: name.clone() });

@@ -55,7 +55,10 @@ pub(crate) fn text(plan: &Plan, seed: &Seed, adpcli: &Path) -> String {
     line(format_args!("  AuthenticationService   {auth}"));
     line(format_args!("  Xsi-Actions             {actions}"));
     line(format_args!("  Xsi-Events              {events}"));
-    line(format_args!("  CTI                     {LOOPBACK}:{} (clear), {LOOPBACK}:{} (mutual TLS)", ports.cti, ports.cti_tls));
+    line(format_args!(
+        "  CTI                     {LOOPBACK}:{} (clear), {LOOPBACK}:{} (mutual TLS)",
+        ports.cti, ports.cti_tls
+    ));
     line(format_args!("  DMS                     {dms}"));
     line(format_args!("  NotificationPushServer  {nps}"));
     line(format_args!("  Metrics                 http://{LOOPBACK}:{}/metrics", ports.metrics));
@@ -74,25 +77,42 @@ pub(crate) fn text(plan: &Plan, seed: &Seed, adpcli: &Path) -> String {
     line(format_args!(""));
     line(format_args!("Try it (each line can be pasted into a shell):"));
     line(format_args!(""));
-    line(format_args!("# 1. Sign in: a key pair, then a long-lived token that only its private half can unwrap"));
-    line(format_args!("openssl genrsa -out /tmp/lab.key 2048 2>/dev/null; KEY=$(openssl rsa -in /tmp/lab.key -pubout -outform DER 2>/dev/null | openssl base64 -A | tr '+/' '-_' | tr -d =)"));
+    line(format_args!(
+        "# 1. Sign in: a key pair, then a long-lived token that only its private half can unwrap"
+    ));
+    line(format_args!(
+        "openssl genrsa -out /tmp/lab.key 2048 2>/dev/null; KEY=$(openssl rsa -in /tmp/lab.key -pubout -outform DER 2>/dev/null | openssl base64 -A | tr '+/' '-_' | tr -d =)"
+    ));
     line(format_args!("curl --cacert {ca} -u {au}:{ap} \"{auth}/token?key=$KEY\""));
     line(format_args!("# 2. Use it (Basic credentials work too)"));
     line(format_args!("curl --cacert {ca} -u {au}:{ap} '{actions}/v2.0/user/{au}/profile?format=json'"));
     line(format_args!("# 3. Listen: a channel (leave it running), then in another shell a subscription"));
-    line(format_args!("curl -N --cacert {ca} -u {bu}:{bp} -d '<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><channelSetId>my-set</channelSetId></Channel>' {stream}/v2.0/channel"));
-    line(format_args!("curl --cacert {ca} -u {bu}:{bp} -d '<Subscription xmlns=\"http://schema.broadsoft.com/xsi\"><event>Advanced Call</event><channelSetId>my-set</channelSetId></Subscription>' {events}/v2.0/user/{bu}"));
+    line(format_args!(
+        "curl -N --cacert {ca} -u {bu}:{bp} -d '<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><channelSetId>my-set</channelSetId></Channel>' {stream}/v2.0/channel"
+    ));
+    line(format_args!(
+        "curl --cacert {ca} -u {bu}:{bp} -d '<Subscription xmlns=\"http://schema.broadsoft.com/xsi\"><event>Advanced Call</event><channelSetId>my-set</channelSetId></Subscription>' {events}/v2.0/user/{bu}"
+    ));
     line(format_args!("# 4. Call; 7. the push stand-ins print here what they got"));
-    line(format_args!("curl --cacert {ca} -u {au}:{ap} -X POST '{actions}/v2.0/user/{au}/calls/new?address={bx}'"));
+    line(format_args!(
+        "curl --cacert {ca} -u {au}:{ap} -X POST '{actions}/v2.0/user/{au}/calls/new?address={bx}'"
+    ));
     line(format_args!("curl --cacert {ca} -u {bu}:{bp} {actions}/v2.0/user/{bu}/calls"));
     line(format_args!("curl --cacert {ca} -u {bu}:{bp} -X PUT {actions}/v2.0/user/{bu}/calls/CALLID/Talk"));
     line(format_args!("# 5. Watch over CTI: type requests as in docs/cti.md"));
-    line(format_args!("openssl s_client -quiet -connect {LOOPBACK}:{} -CAfile {ca} -cert {} -key {}", ports.cti_tls, certificates.join("cti-client.crt").display(), certificates.join("cti-client.key").display()));
+    line(format_args!(
+        "openssl s_client -quiet -connect {LOOPBACK}:{} -CAfile {ca} -cert {} -key {}",
+        ports.cti_tls,
+        certificates.join("cti-client.crt").display(),
+        certificates.join("cti-client.key").display()
+    ));
     line(format_args!("# 6. Configure: where the files are and who may read them, then the file"));
     line(format_args!("curl --cacert {ca} -u {au}:{ap} {actions}/v2.0/user/{au}/profile/device"));
     line(format_args!("curl --cacert {ca} -u DEVICEUSER:DEVICEPASSWORD {dms}/bc/pc/config-wxt.xml"));
     line(format_args!("# 8. Administer"));
     line(format_args!("{cli} --data-dir {data_dir}"));
-    line(format_args!("{cli} --data-dir {data_dir} -c 'ADP_CLI/Applications/AuthenticationService/TokenManagement> set tokenDurationInHours 24'"));
+    line(format_args!(
+        "{cli} --data-dir {data_dir} -c 'ADP_CLI/Applications/AuthenticationService/TokenManagement> set tokenDurationInHours 24'"
+    ));
     out
 }

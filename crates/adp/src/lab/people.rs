@@ -17,8 +17,7 @@ pub(crate) struct Group {
 }
 
 /// Both groups.
-pub(crate) const GROUPS: [Group; 2] =
-    [Group { id: "harbour" }, Group { id: "hillside" }];
+pub(crate) const GROUPS: [Group; 2] = [Group { id: "harbour" }, Group { id: "hillside" }];
 
 /// One invented person.
 pub(crate) struct Person {

@@ -96,7 +96,6 @@ fn set(context: &str, values: &[(&str, &str)]) -> Edit {
     Edit::Set { context: context.to_owned(), key: Vec::new(), values: pairs(values, Some) }
 }
 
-
 fn add(context: &str, values: &[(&str, &str)]) -> Edit {
     Edit::Add { context: context.to_owned(), values: pairs(values, |text| text) }
 }
@@ -119,22 +118,28 @@ const NPS: &str = "ADP_CLI/Applications/NotificationPushServer";
 fn interfaces(ports: &Ports) -> Vec<Edit> {
     let ip = LOOPBACK.to_string();
     let http = |port: u16| {
-        add(HTTP_SERVER, &[
-            ("interfaceIp", &ip),
-            ("port", &port.to_string()),
-            ("name", "localhost"),
-            ("secure", "true"),
-            ("clientAuthReq", "false"),
-        ])
+        add(
+            HTTP_SERVER,
+            &[
+                ("interfaceIp", &ip),
+                ("port", &port.to_string()),
+                ("name", "localhost"),
+                ("secure", "true"),
+                ("clientAuthReq", "false"),
+            ],
+        )
     };
     let cti = |port: u16, secure: &str| {
-        add(CTI_SERVER, &[
-            ("interfaceIp", &ip),
-            ("port", &port.to_string()),
-            ("secure", secure),
-            ("serverCertificate", secure),
-            ("clientAuthReq", secure),
-        ])
+        add(
+            CTI_SERVER,
+            &[
+                ("interfaceIp", &ip),
+                ("port", &port.to_string()),
+                ("secure", secure),
+                ("serverCertificate", secure),
+                ("clientAuthReq", secure),
+            ],
+        )
     };
     let mut edits =
         vec![http(ports.https), http(ports.nps), cti(ports.cti, "false"), cti(ports.cti_tls, "true")];
@@ -145,17 +150,20 @@ fn interfaces(ports: &Ports) -> Vec<Edit> {
 /// Settings that hold an address of the lab.
 fn addresses(ports: &Ports) -> Vec<Edit> {
     vec![
-        set("AS_CLI/System/DeviceAccess", &[
-            ("deviceAccessFQDN", &LOOPBACK.to_string()),
-            ("deviceAccessPort", &ports.https.to_string()),
-        ]),
+        set(
+            "AS_CLI/System/DeviceAccess",
+            &[("deviceAccessFQDN", &LOOPBACK.to_string()), ("deviceAccessPort", &ports.https.to_string())],
+        ),
         set("AS_CLI/System/NotificationPushServer", &[("url", &Plan::https(ports.nps, "/nps"))]),
         set(&format!("{NPS}/APNS/Production"), &[("url", &Plan::https(ports.apns, "/3/device"))]),
-        set(&format!("{NPS}/FCM"), &[
-            ("V1Enabled", "true"),
-            ("authURL", &Plan::https(ports.fcm, "/oauth2/v4/token")),
-            ("pushURL", &Plan::https(ports.fcm, "/v1/projects/PROJECT-ID/messages:send")),
-        ]),
+        set(
+            &format!("{NPS}/FCM"),
+            &[
+                ("V1Enabled", "true"),
+                ("authURL", &Plan::https(ports.fcm, "/oauth2/v4/token")),
+                ("pushURL", &Plan::https(ports.fcm, "/v1/projects/PROJECT-ID/messages:send")),
+            ],
+        ),
     ]
 }
 
@@ -165,11 +173,14 @@ fn moved(from: &Ports, to: &Ports) -> Vec<Edit> {
     let mut edits: Vec<Edit> = [from.https, from.nps]
         .iter()
         .map(|port| delete(HTTP_SERVER, &[ip.clone(), port.to_string()]))
-        .chain([from.cti, from.cti_tls].iter().map(|port| delete(CTI_SERVER, &[ip.clone(), port.to_string()])))
+        .chain(
+            [from.cti, from.cti_tls].iter().map(|port| delete(CTI_SERVER, &[ip.clone(), port.to_string()])),
+        )
         .collect();
     for port in [from.https, from.nps] {
         for (key_type, _) in SERVER_CERTIFICATES {
-            edits.push(delete(HTTP_CERTIFICATES, &[ip.clone(), port.to_string(), key_type.name().to_owned()]));
+            edits
+                .push(delete(HTTP_CERTIFICATES, &[ip.clone(), port.to_string(), key_type.name().to_owned()]));
         }
     }
     edits.extend(interfaces(to));
@@ -189,8 +200,11 @@ fn plant(data_dir: &Path, ports: Ports) -> Result<Seed> {
     let plan = Plan { data_dir: data_dir.to_owned(), ports };
     let store = open_store(data_dir)?;
     let (apns_key, fcm_key) = (secrets::p256()?, secrets::rsa()?);
-    let apns =
-        ApnsKey { key_id: "LABKEY0001".to_owned(), team_id: "LABTEAM001".to_owned(), public_key: apns_key.public };
+    let apns = ApnsKey {
+        key_id: "LABKEY0001".to_owned(),
+        team_id: "LABTEAM001".to_owned(),
+        public_key: apns_key.public,
+    };
     let fcm = FcmProject {
         project_id: FCM_PROJECT.to_owned(),
         client_email: format!("push@{FCM_PROJECT}.lab.invalid"),
@@ -256,7 +270,8 @@ fn plant_settings(
         act(store, context, "updateTrust", &["lab-authority", ca])?;
     }
     for (key_type, stem) in SERVER_CERTIFICATES {
-        let issued = authority.issue_server(&[&ip, "::1", "localhost"], key_type).context("issuing a certificate")?;
+        let issued =
+            authority.issue_server(&[&ip, "::1", "localhost"], key_type).context("issuing a certificate")?;
         issued.write(&plan.certificates(), stem).context("writing a certificate")?;
     }
     install_certificates(store, plan)?;
@@ -266,7 +281,8 @@ fn plant_settings(
 }
 
 /// An RSA and a P-256 certificate side by side, so that every negotiable suite works.
-const SERVER_CERTIFICATES: [(KeyType, &str); 2] = [(KeyType::Rsa, "server-rsa"), (KeyType::Ec, "server-p256")];
+const SERVER_CERTIFICATES: [(KeyType, &str); 2] =
+    [(KeyType::Rsa, "server-rsa"), (KeyType::Ec, "server-p256")];
 
 /// Puts the lab's server certificates on its interfaces.
 fn install_certificates(store: &Arc<Store>, plan: &Plan) -> Result<()> {
@@ -357,7 +373,8 @@ async fn plant_people(
     let mut hashing = tokio::task::JoinSet::new();
     for (index, person) in PEOPLE.iter().enumerate() {
         let server = provisioned.server.clone();
-        hashing.spawn(async move { plant_person(&server, index, person).await.map(|planted| (index, planted)) });
+        hashing
+            .spawn(async move { plant_person(&server, index, person).await.map(|planted| (index, planted)) });
     }
     let mut subscribers = BTreeMap::new();
     while let Some(joined) = hashing.join_next().await {
@@ -397,7 +414,11 @@ async fn plant_administrators(provisioning: &Provisioning) -> Result<Vec<Adminis
     Ok(administrators)
 }
 
-async fn plant_person(server: &EmbeddedApplicationServer, index: usize, person: &Person) -> Result<Subscriber> {
+async fn plant_person(
+    server: &EmbeddedApplicationServer,
+    index: usize,
+    person: &Person,
+) -> Result<Subscriber> {
     let provisioning = server.provisioning();
     let planted = Subscriber {
         user_id: person.user_id(),
@@ -452,14 +473,21 @@ async fn plant_person(server: &EmbeddedApplicationServer, index: usize, person: 
         (IOS_APP, "ios", "VoIP", secrets::hex(32)?),
         (ANDROID_APP, "android", "Normal", format!("lab-{}", secrets::hex(48)?)),
     ] {
-        push.put_registration(&user_id, &PushRegistration {
-            registration_id: format!("{device_os_type}-{}", person.login),
-            application_id: application_id.to_owned(),
-            application_version: "1.0".to_owned(),
-            device_os_type: device_os_type.to_owned(),
-            device_os_version: "26".to_owned(),
-            tokens: vec![DeviceToken { token, kind: kind.to_owned(), events: vec!["NEW_CALL".to_owned()] }],
-        })
+        push.put_registration(
+            &user_id,
+            &PushRegistration {
+                registration_id: format!("{device_os_type}-{}", person.login),
+                application_id: application_id.to_owned(),
+                application_version: "1.0".to_owned(),
+                device_os_type: device_os_type.to_owned(),
+                device_os_version: "26".to_owned(),
+                tokens: vec![DeviceToken {
+                    token,
+                    kind: kind.to_owned(),
+                    events: vec!["NEW_CALL".to_owned()],
+                }],
+            },
+        )
         .await
         .with_context(|| format!("registering an app of {user_id}"))?;
     }

@@ -38,28 +38,34 @@ impl StandIns {
             shutdown: shutdown.clone(),
             sink: Some(Arc::new(|received: &Received| announce(received))),
         };
-        apns::start(environment(plan.ports.apns), apns::Config {
-            apps: vec![IOS_APP.to_owned()],
-            keys: vec![apns::AuthKey {
-                key_id: seed.apns.key_id.clone(),
-                team_id: seed.apns.team_id.clone(),
-                public_key: seed.apns.public_key.clone(),
-            }],
-            tokens: Vec::new(),
-            unknown_tokens: UnknownTokens::Accept,
-        })
+        apns::start(
+            environment(plan.ports.apns),
+            apns::Config {
+                apps: vec![IOS_APP.to_owned()],
+                keys: vec![apns::AuthKey {
+                    key_id: seed.apns.key_id.clone(),
+                    team_id: seed.apns.team_id.clone(),
+                    public_key: seed.apns.public_key.clone(),
+                }],
+                tokens: Vec::new(),
+                unknown_tokens: UnknownTokens::Accept,
+            },
+        )
         .await
         .context("starting the stand-in of APNs")?;
-        fcm::start(environment(plan.ports.fcm), fcm::Config {
-            projects: vec![fcm::Project {
-                project_id: seed.fcm.project_id.clone(),
-                client_email: seed.fcm.client_email.clone(),
-                key_id: seed.fcm.key_id.clone(),
-                public_key: seed.fcm.public_key.clone(),
-            }],
-            tokens: Vec::new(),
-            unknown_tokens: UnknownTokens::Accept,
-        })
+        fcm::start(
+            environment(plan.ports.fcm),
+            fcm::Config {
+                projects: vec![fcm::Project {
+                    project_id: seed.fcm.project_id.clone(),
+                    client_email: seed.fcm.client_email.clone(),
+                    key_id: seed.fcm.key_id.clone(),
+                    public_key: seed.fcm.public_key.clone(),
+                }],
+                tokens: Vec::new(),
+                unknown_tokens: UnknownTokens::Accept,
+            },
+        )
         .await
         .context("starting the stand-in of FCM")?;
         Ok(Self { tasks, shutdown })
@@ -94,7 +100,12 @@ fn announce(received: &Received) {
             push.payload
         ),
         Received::Fcm(push) => {
-            format!("FCM stand-in answered {}: project {}, message {}", verdict(&push.verdict), push.project, push.body)
+            format!(
+                "FCM stand-in answered {}: project {}, message {}",
+                verdict(&push.verdict),
+                push.project,
+                push.body
+            )
         }
         Received::Grant(grant) => {
             format!("FCM stand-in answered {}: access token for {}", verdict(&grant.verdict), grant.issuer)

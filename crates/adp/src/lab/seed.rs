@@ -83,7 +83,9 @@ impl Seed {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged; delete the data directory", path.display())).map(Some)
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged; delete the data directory", path.display()))
+            .map(Some)
     }
 
     /// Writes it whole or not at all.
