@@ -203,12 +203,13 @@ fn listen_to_signals(
     detached(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                biased; // a hang-up is noted before a signal that ends this loop
                 _ = hangup.recv() => {
                     tracing::info!("hang-up ignored: every setting applies while the process runs");
                     continue;
                 }
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
                 () = soft.cancelled(), if !soft.is_cancelled() => {
                     notifier.send("STOPPING=1");
                     continue;
