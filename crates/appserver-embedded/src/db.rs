@@ -185,7 +185,18 @@ impl Db {
 
     /// Begins a transaction that may write; waits for its turn.
     pub(crate) async fn begin(&self) -> PortResult<WriteTx> {
-        let tx = self.write.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        let tx = match self.write.begin_with(BEGIN).await {
+            // SQLite itself rolls a transaction back when the disk is full, say. The driver does not learn of it and holds
+            // the connection to be in a transaction for ever; another connection does not have that past.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let poisoned = self.write.acquire().await.map_err(fault)?;
+                poisoned.close().await.map_err(fault)?;
+                self.write.begin_with(BEGIN).await
+            }
+            begun => begun,
+        }
+        .map_err(fault)?;
         Ok(WriteTx { tx, topics: Vec::new(), db: self.clone(), now: self.now() })
     }
 
@@ -235,5 +246,40 @@ impl WriteTx {
             Ok(())
         };
         tasks.spawn(commit).await.map_err(|error| PortError::Internal(Box::new(error)))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openadp_appserver::SystemClock;
+
+    #[tokio::test]
+    async fn a_full_disk_does_not_poison_the_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(folder.path(), Wake::in_process(), TaskTracker::new(), Arc::new(SystemClock))
+            .await
+            .expect("opened");
+        let fill = "INSERT INTO processes VALUES (hex(randomblob(2000)), 1)";
+        for statement in ["PRAGMA max_page_count = 1", fill] {
+            let mut tx = db.begin().await.expect("begun");
+            // As on a full disk, SQLite ends the transaction with the statement that found no room.
+            let mut done = sqlx::query(statement).execute(tx.conn()).await;
+            for _ in 0..2_000 {
+                if statement == fill && done.is_ok() {
+                    done = sqlx::query(statement).execute(tx.conn()).await;
+                }
+            }
+            assert_eq!(done.is_ok(), statement != fill, "{done:?}");
+        }
+        let mut tx = db.begin().await.expect("begun all the same");
+        sqlx::query("INSERT INTO processes VALUES ('after', 1)")
+            .execute(tx.conn())
+            .await
+            .expect("room again");
+        tx.commit().await.expect("committed");
+        let rows: (i64,) =
+            sqlx::query_as("SELECT count(*) FROM processes").fetch_one(db.read()).await.expect("read");
+        assert_eq!(rows.0, 1);
     }
 }
