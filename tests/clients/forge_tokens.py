@@ -1,7 +1,7 @@
 """Forges long-lived tokens from a real one: prints a JSON object of name and token. None of them may be accepted.
 
 Usage: forge_tokens.py JWKS_FILE < TOKEN
-Only the standard library and jwcrypto: nothing of ours decides what a forgery is.
+Only the standard library, jwcrypto and cryptography, on which it stands: nothing of ours decides what a forgery is.
 """
 
 import base64
@@ -10,7 +10,9 @@ import hmac
 import json
 import sys
 
-from jwcrypto import jwk, jws
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from jwcrypto import jwk
 
 
 def encode(data):
@@ -45,11 +47,9 @@ def hs256(secret, first=None):
 
 
 def rs256(**changes):
-    changed = {name: value for name, value in {**header, **changes}.items() if value is not None}
-    signing = jws.JWS(decode(payload))
-    signing.allowed_algs = ["RS256"]
-    signing.add_signature(own, "RS256", json.dumps(changed))
-    return signing.serialize(compact=True)
+    signed = f"{with_header(**changes)}.{payload}"
+    made = own.get_op_key("sign").sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signed}.{encode(made)}"
 
 
 pem = public.export_to_pem()

@@ -37,11 +37,17 @@ impl Lab {
     /// # Errors
     /// When `adp lab --describe` fails.
     pub fn seed() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        Self::seed_in(tempfile::tempdir()?)
+    }
+
+    /// Seeds a lab in a folder that the test chose, without starting it.
+    ///
+    /// # Errors
+    /// When `adp lab --describe` fails.
+    pub fn seed_in(folder: tempfile::TempDir) -> Result<Self> {
         let ports = PortBlock::reserve()?;
         let data_dir = folder.path().join("data");
-        let mut lab =
-            Self { description: Value::Null, data_dir, process: None, ports, _folder: folder };
+        let mut lab = Self { description: Value::Null, data_dir, process: None, ports, _folder: folder };
         lab.description = lab.describe()?;
         Ok(lab)
     }
@@ -67,7 +73,8 @@ impl Lab {
         Ok(())
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// `adp` with these words, on the lab's data directory and ports.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary("adp"));
         command
             .args(words)

