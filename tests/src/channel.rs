@@ -47,7 +47,11 @@ impl EventChannel {
     /// # Errors
     /// When no `Channel` document comes.
     pub fn open(curl: &Curl, events_url: &str, channel_set_id: &str) -> Result<Self> {
-        Self::open_with(curl, events_url, &format!("<channelSetId>{channel_set_id}</channelSetId><expires>3600</expires>"))
+        Self::open_with(
+            curl,
+            events_url,
+            &format!("<channelSetId>{channel_set_id}</channelSetId><expires>3600</expires>"),
+        )
     }
 
     /// Opens a channel with these children of the `Channel` document.
@@ -55,7 +59,8 @@ impl EventChannel {
     /// # Errors
     /// When no `Channel` document comes.
     pub fn open_with(curl: &Curl, events_url: &str, children: &str) -> Result<Self> {
-        let stream_url = events_url.replace("/com.broadsoft.xsi-events", "/com.broadsoft.async/com.broadsoft.xsi-events");
+        let stream_url =
+            events_url.replace("/com.broadsoft.xsi-events", "/com.broadsoft.async/com.broadsoft.xsi-events");
         let request = curl.clone().args(["--no-buffer", "--max-time", "300"]).body(format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Channel xmlns=\"http://schema.broadsoft.com/xsi\">{children}</Channel>"
         ));
@@ -132,7 +137,8 @@ impl EventChannel {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         while Instant::now() < deadline {
-            let event = self.next_event().with_context(|| format!("waiting for {event_type}, saw {seen:?}"))?;
+            let event =
+                self.next_event().with_context(|| format!("waiting for {event_type}, saw {seen:?}"))?;
             if event.event_type() == Some(event_type) {
                 return Ok(event);
             }

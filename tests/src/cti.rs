@@ -54,7 +54,14 @@ impl CtiClient {
     ///
     /// # Errors
     /// When the connection ends or patience does.
-    pub fn request(&mut self, wrapper: &str, method: &str, uri: &str, parameters: &str, payload: &str) -> Result<String> {
+    pub fn request(
+        &mut self,
+        wrapper: &str,
+        method: &str,
+        uri: &str,
+        parameters: &str,
+        payload: &str,
+    ) -> Result<String> {
         let id = self.next;
         self.next += 1;
         let message = format!(

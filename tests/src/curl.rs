@@ -107,7 +107,17 @@ impl Curl {
     /// The command, with a configuration for standard input: no password shows in a process list.
     pub(crate) fn command(&self, method: &str, url: &str) -> (Command, String) {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--max-time", "60", "--config", "-", "--request", method, "--path-as-is"]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "60",
+            "--config",
+            "-",
+            "--request",
+            method,
+            "--path-as-is",
+        ]);
         if let Some(ca) = &self.ca {
             command.arg("--cacert").arg(ca);
         }
@@ -136,17 +146,21 @@ impl Curl {
             command.arg("--head");
         }
         command.args(["--dump-header", "/dev/stderr", "--write-out", "\n%{http_code}"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("standard input of curl")?.write_all(config.as_bytes())?;
         let output = child.wait_with_output()?;
-        let (out, headers) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).replace('\r', ""));
+        let (out, headers) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr).replace('\r', ""),
+        );
         let (body, status) = out.rsplit_once('\n').context("curl's status line")?;
         let status: u16 = status.parse()?;
         if status == 0 {
             bail!("no answer from {method} {url}: {headers}");
         }
-        let headers = headers.lines().filter(|line| !line.starts_with("HTTP/")).collect::<Vec<_>>().join("\n");
+        let headers =
+            headers.lines().filter(|line| !line.starts_with("HTTP/")).collect::<Vec<_>>().join("\n");
         Ok(Response { status, headers, body: body.to_owned() })
     }
 

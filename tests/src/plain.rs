@@ -54,7 +54,9 @@ impl Plain {
             head.push_str("\r\n");
         }
         if !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.push_str("Content-Length: ");
+            head.push_str(&body.len().to_string());
+            head.push_str("\r\n");
         }
         head.push_str("\r\n");
         [head.as_bytes(), body].concat()

@@ -31,7 +31,8 @@ impl PortBlock {
             if lock.try_lock().is_err() {
                 continue;
             }
-            let free = (base..base + BLOCK).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+            let free =
+                (base..base + BLOCK).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
             if free {
                 return Ok(Self { base, _lock: lock });
             }

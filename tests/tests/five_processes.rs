@@ -51,10 +51,12 @@ impl Processes {
             ("nps", base + 3, base + 16),
         ] {
             let mut command = Command::new(binary(name));
-            command
-                .arg("--data-dir")
-                .arg(&lab.data_dir)
-                .args(["--interface", &format!("127.0.0.1:{port}"), "--metrics", &format!("127.0.0.1:{metrics}")]);
+            command.arg("--data-dir").arg(&lab.data_dir).args([
+                "--interface",
+                &format!("127.0.0.1:{port}"),
+                "--metrics",
+                &format!("127.0.0.1:{metrics}"),
+            ]);
             let running = Running::start(command)?;
             running.wait_for("ready")?;
             all.push(running);

@@ -28,8 +28,14 @@ fn every_sample_of_settings_is_accepted_by_a_fresh_installation() -> Result<()> 
             .stdin(std::process::Stdio::null())
             .output()?;
         let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{}: {printed}{}", file.display(), String::from_utf8_lossy(&output.stderr));
-        let commands = std::fs::read_to_string(&file)?.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).count();
+        assert!(
+            output.status.success(),
+            "{}: {printed}{}",
+            file.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let commands =
+            std::fs::read_to_string(&file)?.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).count();
         assert_eq!(printed.matches("...Done").count(), commands, "{}: {printed}", file.display());
     }
     Ok(())
@@ -43,11 +49,13 @@ fn the_sample_host_configuration_is_understood() -> Result<()> {
     let ours = text.replace("/var/lib/openadp", data_dir.to_str().context("path")?);
     let file = folder.path().join("adp.toml");
     std::fs::write(&file, ours)?;
-    let output = Command::new(binary("adp")).args(["run", "--check-config", "--config"]).arg(&file).output()?;
+    let output =
+        Command::new(binary("adp")).args(["run", "--check-config", "--config"]).arg(&file).output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // A word that means nothing is refused before anything starts.
     std::fs::write(&file, "aplications = []\n")?;
-    let output = Command::new(binary("adp")).args(["run", "--check-config", "--config"]).arg(&file).output()?;
+    let output =
+        Command::new(binary("adp")).args(["run", "--check-config", "--config"]).arg(&file).output()?;
     assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
@@ -56,7 +64,13 @@ fn the_sample_host_configuration_is_understood() -> Result<()> {
 fn units_are_valid_and_hardened() -> Result<()> {
     for file in files("deploy/systemd", "service")? {
         let text = std::fs::read_to_string(&file)?;
-        for must in ["NoNewPrivileges=yes", "ProtectSystem=strict", "UMask=0077", "SystemCallFilter=", "--check-config"] {
+        for must in [
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+            "UMask=0077",
+            "SystemCallFilter=",
+            "--check-config",
+        ] {
             assert!(text.contains(must), "{}: no {must}", file.display());
         }
         // Where systemd's own checker is installed, it has the last word on the exposure score.

@@ -35,10 +35,11 @@ fn openssl_signs() -> Result<f64> {
         .output()
         .context("running openssl speed")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // "+F2:2:2048:<seconds a sign>:<seconds a verification>"
-    let seconds: f64 = text
+    // "+F2:2:2048:<signs a second>:<verifications a second>"
+    let signs: f64 = text
         .lines()
         .find_map(|line| line.strip_prefix("+F2:")?.split(':').nth(2)?.parse().ok())
         .with_context(|| format!("no figure in {text}"))?;
-    Ok(1.0 / seconds)
+    // Before 3.0 the figure was the seconds one sign takes.
+    Ok(if signs < 1.0 { 1.0 / signs } else { signs })
 }

@@ -19,6 +19,7 @@ mod events;
 mod feed;
 mod outbox;
 mod password;
+mod processes;
 mod provisioning;
 mod push;
 mod push_sender;
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hasher: password::Hasher,
+    pub(crate) processes: Arc<processes::Processes>,
     pub(crate) verified: credentials::Verified,
     pub(crate) call_engine: Live<CallEngine>,
     pub(crate) device_access: Live<DeviceAccess>,
@@ -98,6 +100,7 @@ impl EmbeddedApplicationServer {
             db,
             clock,
             hasher: password::Hasher::new(),
+            processes: Arc::new(processes::Processes::new(&data_dir)),
             verified,
             call_engine: settings.live(),
             device_access: settings.live(),

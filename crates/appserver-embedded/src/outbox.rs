@@ -249,7 +249,7 @@ fn judge(status: u16, answer: &[u8], body: &str) -> (Outcome, Vec<DeadToken>) {
             "sent" | "duplicate" | "expired" => {}
             // A VoIP token takes nothing but the start of a call: its app learns of the end by SIP (nps.md section 10).
             other if sent["event"] == CALL_ENDED => {
-                tracing::debug!(status = other, "no push for the end of a call")
+                tracing::debug!(status = other, "no push for the end of a call");
             }
             other => tracing::warn!(status = other, "a push was not sent"),
         }

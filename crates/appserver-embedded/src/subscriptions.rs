@@ -146,7 +146,29 @@ impl EventSubscriptions for Subscriptions {
     }
 
     async fn process_alive(&self, process: &str, lease: Duration) -> PortResult<()> {
+        let (processes, name) = (self.shared.processes.clone(), process.to_owned());
+        // The lock comes before the row: whoever has a row and a file without a lock is gone.
+        let looked = tokio::task::spawn_blocking(move || {
+            processes.hold(&name)?;
+            processes.bury()
+        });
+        let gone = match looked.await {
+            Ok(Ok(gone)) => gone,
+            // Without the files, leases tell.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot tell which processes live");
+                Vec::new()
+            }
+            Err(error) => return Err(PortError::Internal(Box::new(error))),
+        };
         let mut tx = self.shared.db.begin().await?;
+        for dead in gone {
+            sqlx::query("DELETE FROM processes WHERE process = ?")
+                .bind(dead)
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
+        }
         let until = tx.now.saturating_add(int(lease.as_millis()));
         sqlx::query("INSERT INTO processes VALUES (?, ?) ON CONFLICT DO UPDATE SET alive_until = excluded.alive_until")
             .bind(process)

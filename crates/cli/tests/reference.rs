@@ -22,7 +22,12 @@ fn row(out: &mut String, parameter: &Parameter) -> std::fmt::Result {
     };
     let default = parameter.default.map(|value| format!("`{value}`")).unwrap_or_default();
     let kind = one_line(&format!("{} {}", parameter.kind.grammar(), parameter.unit));
-    writeln!(out, "| `{}` | {role} | {kind} | {default} | {}{apply} |", parameter.name, one_line(parameter.help))
+    writeln!(
+        out,
+        "| `{}` | {role} | {kind} | {default} | {}{apply} |",
+        parameter.name,
+        one_line(parameter.help)
+    )
 }
 
 fn section(out: &mut String, context: &Context) -> std::fmt::Result {

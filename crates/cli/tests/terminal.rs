@@ -36,10 +36,9 @@ impl Terminal {
         let mut shown = Vec::new();
         let mut byte = [0];
         while !shown.ends_with(end.as_bytes()) {
-            match self.keyboard.read(&mut byte) {
-                Ok(1) => shown.push(byte[0]),
-                _ => panic!("{end} does not come after {}", String::from_utf8_lossy(&shown)),
-            }
+            let read = self.keyboard.read(&mut byte).unwrap_or(0);
+            assert_eq!(read, 1, "{end} does not come after {}", String::from_utf8_lossy(&shown));
+            shown.push(byte[0]);
         }
         String::from_utf8(shown).unwrap()
     }

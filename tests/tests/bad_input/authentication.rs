@@ -11,7 +11,7 @@ use openadp_token::{Claims, issue};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Step 1 with tools that are not ours.
 fn sign_in(lab: &Lab) -> Result<String> {
@@ -154,7 +154,7 @@ fn signed_with_the_real_key(lab: &Lab, token: &str) -> Result<Vec<(&'static str,
     let machine_key =
         MachineKey::load(&lab.data_dir.join("settings/machine.key"))?.context("the machine key")?;
     let keystore = KeyStore::open(&lab.data_dir, machine_key)?;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+    let now = i64::try_from(UNIX_EPOCH.elapsed()?.as_secs())?;
     let made = |change: &dyn Fn(&mut Claims)| {
         let mut claims = Claims::new(&real.iss, &real.sub, &["pwd"], now, 24);
         change(&mut claims);
@@ -166,11 +166,11 @@ fn signed_with_the_real_key(lab: &Lab, token: &str) -> Result<Vec<(&'static str,
         ("expired", made(&|c| (c.iat, c.nbf, c.exp) = (now - 2 * day, now - 2 * day, now - day))?),
         ("expired a while ago", made(&|c| (c.iat, c.nbf, c.exp) = (now - day, now - day, now - 600))?),
         ("not valid yet", made(&|c| (c.iat, c.nbf, c.exp) = (now + day, now + day, now + 2 * day))?),
-        ("of another issuer", made(&|c| c.iss = "https://elsewhere.invalid".to_owned())?),
+        ("of another issuer", made(&|c| c.iss = "https://elsewhere.invalid".into())?),
         ("for another audience", made(&|c| c.aud = vec!["elsewhere".to_owned()])?),
-        ("of another kind", made(&|c| c.kind = "slt".to_owned())?),
+        ("of another kind", made(&|c| c.kind = "slt".into())?),
         ("of another version", made(&|c| c.ver = 99)?),
-        ("of an unknown user", made(&|c| c.sub = "nobody@lab.example".to_owned())?),
+        ("of an unknown user", made(&|c| c.sub = "nobody@lab.example".into())?),
         ("of nobody", made(&|c| c.sub = String::new())?),
         ("living too long", made(&|c| c.exp = now + 10_000 * day)?),
     ];
@@ -202,6 +202,9 @@ fn public_key(algorithm: &[&str]) -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(child.wait_with_output()?.stdout))
 }
 
+/// Its name, the method, path, headers and body of a request, and the status and error code of its answer.
+type Case<'a> = (&'a str, &'a str, String, Vec<&'a str>, Vec<u8>, u16, &'a str);
+
 #[test]
 fn the_authentication_service_names_each_mistake() -> Result<()> {
     let (lab, plain) = lab()?;
@@ -215,7 +218,7 @@ fn the_authentication_service_names_each_mistake() -> Result<()> {
     let unknown = format!("Authorization: Basic {}", STANDARD.encode("nobody@lab.example:wrong"));
     let token = format!("/authService/token?key={good}");
     let query = |key: &str| format!("/authService/token?key={key}");
-    let cases: Vec<(&str, &str, String, Vec<&str>, Vec<u8>, u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("no credentials", "GET", token.clone(), vec![], vec![], 401, "invalid_client"),
         ("wrong password", "GET", token.clone(), vec![&wrong], vec![], 401, "invalid_client"),
         ("unknown user", "GET", token.clone(), vec![&unknown], vec![], 401, "invalid_client"),

@@ -14,18 +14,18 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// Mounts it; `None`, with the reason printed, where this user may not.
-    fn mount(at: &Path) -> Result<Option<Self>> {
+    fn mount(at: &Path) -> Option<Self> {
         let output =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "openadp-test"]).arg(at).output();
         match output {
-            Ok(output) if output.status.success() => Ok(Some(Self(at.to_owned()))),
+            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             Ok(output) => {
-                println!("skipped, mount is refused: {}", String::from_utf8_lossy(&output.stderr).trim());
-                Ok(None)
+                skipped(&String::from_utf8_lossy(&output.stderr));
+                None
             }
             Err(error) => {
-                println!("skipped, no mount: {error}");
-                Ok(None)
+                skipped(&error.to_string());
+                None
             }
         }
     }
@@ -36,6 +36,11 @@ impl Drop for SmallDisk {
         // Lazily: files may still be open.
         if Command::new("umount").arg("-l").arg(&self.0).stderr(Stdio::null()).status().is_ok() {}
     }
+}
+
+#[expect(clippy::print_stderr, reason = "whoever reads the test's output must see that nothing was tested")]
+fn skipped(reason: &str) {
+    eprintln!("skipped, a disk cannot be mounted here: {}", reason.trim());
 }
 
 /// Writes until there is no room for another byte.
@@ -52,7 +57,7 @@ fn fill(folder: &Path) -> Result<PathBuf> {
 #[test]
 fn a_full_disk_refuses_changes_and_loses_none() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(_disk) = SmallDisk::mount(folder.path())? else { return Ok(()) };
+    let Some(_disk) = SmallDisk::mount(folder.path()) else { return Ok(()) };
     let disk = folder.path().to_owned();
     let mut lab = Lab::seed_in(folder)?;
     lab.run()?;
