@@ -190,7 +190,12 @@ async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
             }
         }
     }
-    drop(tokio::time::timeout(FAREWELL, farewell(&hub)).await);
+    // Errands under way may hold what the farewell waits for, and one of them may forget a channel itself.
+    let finish = async { while errands.next().await.is_some() {} };
+    let end = async { tokio::join!(finish, farewell(&hub)) };
+    if tokio::time::timeout(FAREWELL, end).await.is_err() {
+        tracing::warn!("the application server is too slow to be told that the channels are gone");
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of things in memory are far below 2^52")]

@@ -245,7 +245,7 @@ async fn whoever_takes_over_begins_with_the_state() {
     drop(first);
     let mut second = open(&other, &alice, CHANNEL).await;
     let (kind, xml) = second.event(&other, &alice).await;
-    assert_eq!(kind, "CallSubscriptionResyncEvent");
+    assert_eq!(kind, "CallSubscriptionResyncEvent", "{xml}");
     let sequence: u64 = text(&xml, "sequenceNumber").parse().expect("a number");
     assert!(sequence > 1, "numbers go on, and the gap shows that something may be lost");
 }

@@ -73,6 +73,8 @@ struct Subscription {
     held: bool,
     fetching: bool,
     state: Option<StateKind>,
+    /// Whether its request came here. Of others the store may have said more since it was read.
+    made_here: bool,
     /// Whether anything was ever delivered, by any process.
     used: bool,
     lost: bool,

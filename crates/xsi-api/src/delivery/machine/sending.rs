@@ -41,6 +41,12 @@ impl Machine {
             let tried = subscription.queue.front().map(|item| item.tried.clone()).unwrap_or_default();
             let Some(channel) = self.choose(subscription, &tried) else { return };
             let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+            // Whether anybody delivered before shows in the numbers, and decides what the state is called.
+            let unsure = !subscription.used && !subscription.made_here && subscription.reserved_to == 0;
+            if unsure && subscription.state.is_some() {
+                Self::reserve(&mut self.outputs, subscription, &id.into());
+                return;
+            }
             if let Some(kind) = subscription.state.take()
                 && let SubscriptionTarget::User(user) = &subscription.record.target
             {

@@ -16,6 +16,7 @@ impl Machine {
             known.generation = self.generation;
             if hold == Hold::UntilReleased && !known.used && !known.fetching {
                 known.held = true;
+                known.made_here = true;
             }
             return;
         }
@@ -35,6 +36,7 @@ impl Machine {
             held: hold != Hold::None,
             fetching: false,
             state: None,
+            made_here: hold == Hold::UntilReleased,
             used: record.sequence_reserved > 0,
             lost: false,
             queue: VecDeque::new(),
@@ -120,6 +122,9 @@ impl Machine {
                 subscription.next_sequence = last + 1;
             }
             subscription.reserved_to = last + count;
+            if last > 0 {
+                subscription.delivered_before();
+            }
         }
         self.advance(now, id);
     }
@@ -153,5 +158,15 @@ impl Machine {
             subscription.state = Some(StateKind::Resync);
         }
         self.advance(now, id);
+    }
+}
+
+impl Subscription {
+    /// Another process delivered some of its events: what follows is no first state.
+    pub(super) fn delivered_before(&mut self) {
+        if !self.used {
+            self.used = true;
+            self.state = self.state.and(Some(StateKind::Resync));
+        }
     }
 }

@@ -69,7 +69,10 @@ impl Machine {
                 continue;
             }
             if let Some(known) = self.subscriptions.get_mut(&*record.subscription_id) {
-                known.used |= record.sequence_reserved > 0;
+                // What this process reserved itself says nothing.
+                if !known.reserving && record.sequence_reserved > known.reserved_to {
+                    known.delivered_before();
+                }
                 if known.generation < generation && known.record.expires_at != record.expires_at {
                     let id = record.subscription_id.clone();
                     self.refresh_subscription(now, &id, record.expires_at, false);

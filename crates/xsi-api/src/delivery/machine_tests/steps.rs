@@ -307,6 +307,20 @@ fn whoever_takes_over_sends_the_state_and_skips_numbers() {
 }
 
 #[test]
+fn a_store_read_too_early_does_not_hide_that_another_process_delivered() {
+    let mut bench = Bench::new();
+    // The other process reserved its numbers after this was read.
+    let record = subscription("s1", "set", "Advanced Call");
+    bench.reserved.insert("s1".to_owned(), 100);
+    let generation = bench.machine.begin_synchronise();
+    bench.machine.synchronise(bench.now, generation, Vec::new(), vec![record], 100);
+    bench.open(channel("c1", "set"));
+    bench.wait(100);
+    assert_eq!(bench.fetched, [StateKind::Resync]);
+    assert_eq!(bench.sequences(), [101]);
+}
+
+#[test]
 fn a_channel_deleted_elsewhere_ends_here() {
     let mut bench = Bench::new();
     bench.open(channel("c1", "one"));
