@@ -1,7 +1,7 @@
 //! Xsi-Actions and Xsi-Events: xsi-api over HTTP.
 //!
 //! The crate knows HTTP and nothing of telephony: it authenticates, reads a document from the body, hands the request to
-//! [`XsiApi`](openadp_xsi_api::XsiApi) and writes the reply in the form that was asked for. A channel is an answer whose
+//! [`XsiApi`] and writes the reply in the form that was asked for. A channel is an answer whose
 //! body never ends by itself. Formats: `protocols/xsi.md`, sections 0 to 2 and 5.3.
 //!
 //! Reading order: [`APPLICATION`], `http` (the way of a request), `http::stream` (channels), `wire` (forms and cookies).
