@@ -3,7 +3,7 @@
 use crate::commands::{Command, General, of_context};
 use crate::failure::grammar_line;
 use crate::levels::{LevelId, Levels};
-use openadp_settings::{Context, Kind, Parameter};
+use openadp_settings::{Context, Kind, Parameter, Unused};
 
 /// Columns that texts are wrapped below.
 const WIDTH: usize = 79;
@@ -174,6 +174,11 @@ fn explained(parameter: &Parameter) -> (String, String) {
     }
     if parameter.apply == openadp_settings::Apply::Restart {
         text.push_str(" A change takes effect with the next start.");
+    }
+    match parameter.unused {
+        Some(Unused::Later) => text.push_str(" Not used by this build: its feature is not there yet."),
+        Some(Unused::Never) => text.push_str(" Not used by this build."),
+        None => {}
     }
     (parameter.name.to_owned(), text.trim().to_owned())
 }

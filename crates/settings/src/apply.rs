@@ -63,7 +63,8 @@ pub(crate) fn evaluate(registry: &Registry, base: &Snapshot, change: &Change) ->
     if !edits.is_empty() {
         tree.revision += 1;
     }
-    let (restart, remarks) = effects(&edits);
+    let (restart, mut remarks) = effects(&edits);
+    remarks.extend(unused(registry, change));
     Ok(Evaluated { snapshot: tree, edits, restart, remarks })
 }
 
@@ -326,4 +327,27 @@ pub(crate) fn effects(edits: &[TypedEdit]) -> (Vec<String>, Vec<String>) {
         vec![format!("{} applies to new connections", next.join(", "))]
     };
     (restart, remarks)
+}
+
+/// The remark on parameters that the change gives a value and this build does not read, whether or not the value is new.
+fn unused(registry: &Registry, change: &Change) -> Option<String> {
+    let mut named: Vec<&str> = Vec::new();
+    for edit in &change.edits {
+        let given: Vec<&str> = match edit {
+            Edit::Set { values, .. } => {
+                values.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str()).collect()
+            }
+            Edit::Add { values, .. } => values.keys().map(String::as_str).collect(),
+            Edit::Delete { .. } => continue,
+        };
+        let Some(context) = registry.resolve(edit.context()) else { continue };
+        let given: Vec<&str> =
+            given.iter().filter_map(|name| context.parameter(name)).map(|parameter| parameter.name).collect();
+        for parameter in context.parameters.iter().filter(|parameter| parameter.unused.is_some()) {
+            if given.contains(&parameter.name) && !named.contains(&parameter.name) {
+                named.push(parameter.name);
+            }
+        }
+    }
+    (!named.is_empty()).then(|| format!("not used by this build: {}", named.join(", ")))
 }

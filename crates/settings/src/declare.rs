@@ -55,6 +55,16 @@ pub enum Apply {
     Restart,
 }
 
+/// Why nothing in this build reads a parameter. Its values are checked and kept, and every `set` and `add` that gives one is
+/// answered `...Done [not used by this build: NAME]`, so that nobody takes it for an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unused {
+    /// The feature that it belongs to is not built yet.
+    Later,
+    /// There is nothing here that it could change; it is there because guides and command files set it.
+    Never,
+}
+
 /// How a table's column is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -87,6 +97,8 @@ pub struct Parameter {
     pub align: Align,
     /// Not shown by `get` (the PEM text of a trust anchor, say).
     pub hidden: bool,
+    /// Why this build does not read it, if it does not.
+    pub unused: Option<Unused>,
     /// What it means; one or a few lines.
     pub help: &'static str,
 }
@@ -105,6 +117,7 @@ impl Parameter {
             apply: Apply::Live,
             align: Align::Right,
             hidden: false,
+            unused: None,
             help: "",
         }
     }
@@ -160,6 +173,12 @@ impl Parameter {
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
+        self
+    }
+    /// Marks it as not read by this build.
+    #[must_use]
+    pub const fn unused(mut self, why: Unused) -> Self {
+        self.unused = Some(why);
         self
     }
     /// Sets the help text; the macro does this from the doc comment.

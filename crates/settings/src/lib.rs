@@ -42,7 +42,7 @@ mod value;
 pub use change::{Author, Change, Edit, Problem, Problems};
 pub use declare::{
     Action, ActionContext, ActionOutput, Align, Apply, Context, Effective, Parameter, Presented, Remark,
-    Role, Settings, Shape, Tree,
+    Role, Settings, Shape, Tree, Unused,
 };
 pub use journal::Damage;
 pub use kind::{Kind, NamedKind};

@@ -1,7 +1,7 @@
 #![expect(dead_code, reason = "fields that are declared to be stored and checked, and read by nobody")]
 
 use super::*;
-use crate::{Action, Context, Edit, Kind, Module, Parameter, Role, Shape, Tree, context};
+use crate::{Action, Context, Edit, Kind, Module, Parameter, Role, Shape, Tree, Unused, context};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -36,6 +36,18 @@ context! {
         plant: String = Parameter::new("plant", Kind::text(1, 20)).key();
         /// A hidden place.
         place: crate::Secret = Parameter::new("place", Kind::secret(64));
+    }
+}
+
+context! {
+    /// A cellar that nobody visits.
+    struct Cellar = Context::table(Tree::Adp, "System/Cellar") => {
+        /// What lies there.
+        item: String = Parameter::new("item", Kind::text(1, 20)).key();
+        /// How much of it.
+        amount: u32 = Parameter::new("amount", Kind::integer(0, 99)).default("1").unused(Unused::Later);
+        /// Who owns it.
+        owner: crate::Secret = Parameter::new("owner", Kind::secret(64)).unused(Unused::Never);
     }
 }
 
@@ -500,6 +512,26 @@ fn declarations_that_cannot_be_right_are_found() {
     assert!(Registry::new([module]).is_err());
     assert!(Twice::CONTEXT.parameters.iter().all(|p| p.role == Role::Attribute));
     assert_eq!(Twice::CONTEXT.shape, Shape::Single);
+}
+
+#[test]
+fn whoever_sets_what_nothing_reads_is_told_each_time() {
+    const CELLAR: &str = "ADP_CLI/System/Cellar";
+    let module = Module::new("cellar").contexts(&[<Cellar as Settings>::CONTEXT]);
+    let store = Store::in_memory(Registry::new([module]).unwrap());
+    let remarks = |edits| commit(&store, edits).unwrap().remarks;
+    assert!(remarks(vec![add(CELLAR, &[("item", "wine")])]).is_empty());
+    let both = ["not used by this build: amount, owner"];
+    assert_eq!(remarks(vec![set(CELLAR, &["wine"], &[("OWNER", "alice"), ("amount", "7")])]), both);
+    assert_eq!(remarks(vec![set(CELLAR, &["wine"], &[("owner", "alice"), ("amount", "7")])]), both);
+    assert_eq!(
+        remarks(vec![add(CELLAR, &[("item", "coal"), ("amount", "2")])]),
+        ["not used by this build: amount"]
+    );
+    assert_eq!(store.rows::<Cellar>().iter().map(|row| row.amount).collect::<Vec<_>>(), [7, 2]);
+    assert!(remarks(vec![set(CELLAR, &["wine"], &[("owner", "")])]).is_empty());
+    assert_eq!(remarks(vec![set(CELLAR, &["wine"], &[("owner", "bob")])]), ["not used by this build: owner"]);
+    assert!(remarks(vec![delete(CELLAR, &["wine"])]).is_empty());
 }
 
 fn any_edit() -> impl Strategy<Value = Edit> {
