@@ -12,6 +12,7 @@ mod plain;
 mod ports;
 mod process;
 mod raw;
+mod screen;
 
 pub use channel::{Document, EventChannel};
 pub use cti::CtiClient;
@@ -21,6 +22,7 @@ pub use plain::Plain;
 pub use ports::PortBlock;
 pub use process::{Running, binary, python, repository};
 pub use raw::Raw;
+pub use screen::Screen;
 
 /// How long a wait may take before the test fails. Far above what anything needs, for loaded machines.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,104 @@
+//! The three ways in which the guide is run.
+
+use crate::script::{Outcome, Script};
+use anyhow::{Context as _, Result, ensure};
+use openadp_suite::{Screen, binary};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A way to run the guide.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// Each command by `-c`, the prompt as printed or with the `/` that some guides put before it.
+    Each { slash: bool },
+    /// All as one file, going on after failures.
+    File,
+    /// Typed in a terminal, level by level.
+    Terminal,
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Each { .. } => "command",
+            Self::File => "file",
+            Self::Terminal => "terminal",
+        }
+    }
+
+    pub(crate) fn run(self, script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+        match self {
+            Self::Each { slash } => each(script, data_dir, slash),
+            Self::File => file(script, data_dir),
+            Self::Terminal => terminal(script, data_dir),
+        }
+    }
+}
+
+fn adpcli(data_dir: &Path) -> Command {
+    let mut command = Command::new(binary("adpcli"));
+    command.arg("--data-dir").arg(data_dir).stdin(Stdio::null());
+    command
+}
+
+fn each(script: &Script, data_dir: &Path, slash: bool) -> Result<Vec<Outcome>> {
+    let run = |text: &str| -> Result<Outcome> {
+        let slash = if slash && !text.starts_with('/') { "/" } else { "" };
+        let output = adpcli(data_dir).args(["-c", &format!("{slash}{text}")]).output()?;
+        Ok(Outcome { output: String::from_utf8(output.stdout)?, exit: output.status.code() })
+    };
+    script.commands.iter().map(|command| run(&command.text)).collect()
+}
+
+/// The output of a file has every command behind a prompt, and what it printed below.
+fn file(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("guide");
+    let lines: Vec<&str> = script.commands.iter().map(|command| command.text.as_str()).collect();
+    std::fs::write(&path, lines.join("\n"))?;
+    let output = adpcli(data_dir).arg("-k").arg("-f").arg(&path).output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    let mut rest = printed.as_str();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for line in lines {
+        let echo = format!("ADP_CLI> {line}\n");
+        let at = if rest.starts_with(&echo) {
+            0
+        } else {
+            rest.find(&format!("\n{echo}")).with_context(|| format!("no echo of {line}:\n{rest}"))? + 1
+        };
+        let (before, after) = rest.split_at(at);
+        if let Some(last) = outcomes.last_mut() {
+            before.clone_into(&mut last.output);
+        }
+        outcomes.push(Outcome { output: String::new(), exit: None });
+        rest = after.strip_prefix(&echo).unwrap_or(after);
+    }
+    if let Some(last) = outcomes.last_mut() {
+        rest.clone_into(&mut last.output);
+    }
+    Ok(outcomes)
+}
+
+fn terminal(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+    let mut command = Command::new(binary("adpcli"));
+    command.arg("--data-dir").arg(data_dir).env("TERM", "xterm-256color");
+    let mut screen = Screen::start(command)?;
+    screen.prompt()?;
+    let mut outcomes = Vec::new();
+    for command in &script.commands {
+        let (levels, typed) = command.walk()?;
+        for level in levels {
+            // A level that is not there is told where the command then fails.
+            screen.line(level)?;
+        }
+        let output = screen.line(typed)?;
+        outcomes.push(Outcome { output, exit: None });
+    }
+    screen.keys("exit\r")?;
+    screen.until("Please confirm (Yes, Y, No, N): ")?;
+    screen.keys("Y\r")?;
+    let code = screen.end()?;
+    ensure!(code == Some(2), "the code says what the last failure was: {code:?}");
+    Ok(outcomes)
+}
