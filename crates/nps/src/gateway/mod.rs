@@ -8,6 +8,8 @@ pub(crate) mod apns;
 mod conformance;
 pub(crate) mod fcm;
 
+use crate::events;
+use crate::transport::ProviderAnswer;
 use crate::wire::{Notification, OsType, Target};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -108,6 +110,33 @@ pub(crate) enum Action {
     HoldApplication,
     /// Stop renewing, use the newest token, on a new connection after a pause.
     PauseRenewals,
+}
+
+/// What ends a push the same way with every provider: credentials or a payload that did not help the second time, faults,
+/// and what is tried again later. The adapters see to the rest before they ask.
+fn ended(provider: Provider, action: Action, reason: String, answer: &ProviderAnswer) -> Outcome {
+    match action {
+        Action::RenewOnce => ended(provider, Action::Configuration { stops: true }, reason, answer),
+        Action::Configuration { stops } => {
+            events::configuration_fault(provider, &reason);
+            Outcome::Refused { reason, fault: Fault::Configuration { stops } }
+        }
+        Action::Retry => Outcome::Failed { reason, after: answer.retry_after(), processed: Processed::No },
+        Action::RetryElsewhere => {
+            answer.give_up_connection();
+            ended(provider, Action::Retry, reason, answer)
+        }
+        Action::ShortenOnce
+        | Action::OurFault
+        | Action::Sent
+        | Action::Drop { .. }
+        | Action::HoldToken
+        | Action::HoldApplication
+        | Action::PauseRenewals => {
+            events::our_fault(provider, &reason);
+            Outcome::Refused { reason, fault: Fault::Ours }
+        }
+    }
 }
 
 /// State of a provider, for health.

@@ -6,7 +6,7 @@ mod token;
 
 pub(crate) use token::SigningKey;
 
-use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push};
+use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push, ended};
 use crate::configuration::{ApnsEnvironment, Configurations, Route};
 use crate::events;
 use crate::transport::{Connector, Endpoint, Pool, PoolOptions, ProviderAnswer, SendError};
@@ -219,38 +219,11 @@ impl Gateway for Apns {
                     // One token per connection and 20 minutes: the new one wants new connections.
                     pool.retire_all();
                 }
-                Action::RenewOnce => {
-                    events::configuration_fault(Provider::Apns, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
-                }
                 Action::ShortenOnce if !shortened => {
                     shortened = true;
                     message = match payload::build(push, true) {
                         Ok(message) => message,
                         Err(_) => return Outcome::Refused { reason: text, fault: Fault::Ours },
-                    };
-                }
-                Action::ShortenOnce | Action::OurFault => {
-                    events::our_fault(Provider::Apns, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Ours };
-                }
-                Action::Configuration { stops } => {
-                    events::configuration_fault(Provider::Apns, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
-                }
-                Action::Retry => {
-                    return Outcome::Failed {
-                        reason: text,
-                        after: answer.retry_after(),
-                        processed: Processed::No,
-                    };
-                }
-                Action::RetryElsewhere => {
-                    answer.give_up_connection();
-                    return Outcome::Failed {
-                        reason: text,
-                        after: answer.retry_after(),
-                        processed: Processed::No,
                     };
                 }
                 Action::PauseRenewals => {
@@ -266,6 +239,7 @@ impl Gateway for Apns {
                     let after = answer.retry_after().unwrap_or(HOLD);
                     return Outcome::Throttled { reason: text, after: Some(after), whole_application: false };
                 }
+                action => return ended(Provider::Apns, action, text, &answer),
             }
         }
     }

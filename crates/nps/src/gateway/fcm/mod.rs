@@ -7,7 +7,7 @@ mod payload;
 pub(crate) use oauth::ServiceAccount;
 
 use super::apns::{cut, failed};
-use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push};
+use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push, ended};
 use crate::configuration::{Configurations, FcmConfiguration, Route};
 use crate::events;
 use crate::transport::{Connector, Endpoint, Pool, PoolOptions};
@@ -124,43 +124,17 @@ impl Gateway for Fcm {
                 }
                 Action::Drop { guarded } => return Outcome::TokenDead { since: None, reason: text, guarded },
                 Action::RenewOnce if refused.is_none() => refused = Some(token),
-                Action::RenewOnce => {
-                    events::configuration_fault(Provider::Fcm, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops: true } };
-                }
                 Action::ShortenOnce if !shortened => {
                     shortened = true;
                     let Ok(short) = payload::build(push, true) else { return too_large() };
                     body = short;
-                }
-                Action::ShortenOnce | Action::OurFault => {
-                    events::our_fault(Provider::Fcm, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Ours };
-                }
-                Action::Configuration { stops } => {
-                    events::configuration_fault(Provider::Fcm, &text);
-                    return Outcome::Refused { reason: text, fault: Fault::Configuration { stops } };
-                }
-                Action::Retry => {
-                    return Outcome::Failed {
-                        reason: text,
-                        after: answer.retry_after(),
-                        processed: Processed::No,
-                    };
-                }
-                Action::RetryElsewhere => {
-                    answer.give_up_connection();
-                    return Outcome::Failed {
-                        reason: text,
-                        after: answer.retry_after(),
-                        processed: Processed::No,
-                    };
                 }
                 action @ (Action::HoldToken | Action::HoldApplication | Action::PauseRenewals) => {
                     let after = Some(answer.retry_after().unwrap_or(QUOTA_PAUSE));
                     let whole_application = action == Action::HoldApplication;
                     return Outcome::Throttled { reason: text, after, whole_application };
                 }
+                action => return ended(Provider::Fcm, action, text, &answer),
             }
         }
     }
