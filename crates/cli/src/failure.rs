@@ -92,10 +92,12 @@ impl Failure {
         let mut blocks: Vec<Block> =
             problems.0.iter().map(|problem| block(command, path.as_deref(), here, problem)).collect();
         if let Some(last) = blocks.last_mut()
-            && last.hint.is_none()
             && problems.0.iter().all(|problem| problem.forceable)
         {
-            last.hint = Some("add --force to accept it all the same".to_owned());
+            let force = "add --force to accept it all the same";
+            last.hint = Some(
+                last.hint.as_ref().map_or_else(|| force.to_owned(), |hint| format!("{hint}; or {force}")),
+            );
         }
         Self { code, blocks }
     }

@@ -495,6 +495,9 @@ impl ResolvesServerCert for Chooser {
                 let named = wanted.as_deref().is_some_and(|name| candidate.is_for(name));
                 (candidate.configured, named, candidate.is_ecdsa())
             })
+            // With none that fits, rustls finds nothing in common by itself and says `handshake_failure`; given no
+            // certificate it would say `access_denied`, which reads like a rule of ours.
+            .or(self.candidates.first())
             .map(|candidate| candidate.key.clone())
     }
 }
