@@ -138,6 +138,69 @@ where
     }
 }
 
+/// Most that is read of a body that nobody wants: what a client sends along with a head that is refused.
+const MAX_UNWANTED: usize = 64 * 1_024;
+/// Longest wait for it. A client that stops halfway must not delay its own refusal beyond what it would wait for.
+const UNWANTED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request's body that comes back when it is dropped before its end.
+pub(crate) struct LentBody<B> {
+    inner: Option<B>,
+    back: Arc<Mutex<Option<B>>>,
+}
+
+/// Where a [`LentBody`] comes back to.
+pub(crate) struct Unwanted<B>(Arc<Mutex<Option<B>>>);
+
+impl<B> LentBody<B> {
+    pub(crate) fn lend(inner: B) -> (Self, Unwanted<B>) {
+        let back = Arc::new(Mutex::new(None));
+        (Self { inner: Some(inner), back: back.clone() }, Unwanted(back))
+    }
+}
+
+impl<B> Drop for LentBody<B> {
+    fn drop(&mut self) {
+        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for LentBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.inner.as_mut().map_or(Poll::Ready(None), |inner| Pin::new(inner).poll_frame(cx))
+    }
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> Unwanted<B> {
+    /// Reads on and forgets, within bounds. An answer that overtakes the request's body ends its stream with a reset, which
+    /// some clients take for a failure of the whole exchange (curl 7.88: error 92), or with the connection in HTTP/1.1.
+    pub(crate) async fn discard(self) {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = body.filter(|body| !body.is_end_stream()) else { return };
+        let read = async {
+            let mut left = MAX_UNWANTED;
+            while body.size_hint().lower() <= u64::try_from(left).unwrap_or(u64::MAX)
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            }
+        };
+        drop(tokio::time::timeout(UNWANTED_TIMEOUT, read).await);
+    }
+}
+
 /// An answer's body that holds something until it was sent or dropped.
 pub(crate) struct HeldBody<T> {
     inner: Body,
@@ -223,6 +286,30 @@ mod tests {
         }
         let body = capped(Announced, 4096);
         assert!(matches!(read_body(body, 100_000).await, Err(BodyError::TooLarge { limit: 4096 })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_wants_is_read_within_bounds() {
+        let (chunks, read) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(100);
+        let stream = futures_util::stream::unfold(read, async |mut read| Some((read.recv().await?, read)));
+        let (lent, unwanted) = LentBody::lend(StreamBody::new(Box::pin(stream)));
+        drop(lent);
+        for _ in 0..100 {
+            chunks.try_send(Ok(Frame::data(Bytes::from_static(&[0; 1_024])))).unwrap();
+        }
+        unwanted.discard().await;
+        assert!(chunks.is_closed(), "given up, and the rest was not waited for");
+
+        let silent = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        let (lent, unwanted) = LentBody::lend(silent);
+        drop(lent);
+        let began = Instant::now();
+        unwanted.discard().await;
+        assert_eq!(began.elapsed(), UNWANTED_TIMEOUT);
+
+        let (lent, unwanted) = LentBody::lend(Full::new(Bytes::from_static(b"read")));
+        assert_eq!(read_body(Body::new(lent), 10).await.unwrap(), "read");
+        unwanted.discard().await;
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! One request from its head to its answer's head: what the container does for all applications alike.
 
 use crate::activity::InFlight;
-use crate::body::{CappedBody, HeldBody, Pace};
+use crate::body::{CappedBody, HeldBody, LentBody, Pace};
 use crate::container::{Running, WebContainer};
 use crate::mount::{Mounted, has_dot_segment};
 use crate::{ConnectionInfo, respond};
@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::OriginalUri;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
 use std::panic::AssertUnwindSafe;
@@ -72,7 +72,15 @@ impl WebContainer {
         // Never the query: tokens and keys travel there.
         let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
         let span = tracing::info_span!("request", id = %id.0, app = tracing::field::Empty);
+        // Who asks first whether to send the body is told by the answer that it is not wanted.
+        let asks = request.headers().contains_key(EXPECT);
+        let (parts, body) = request.into_parts();
+        let (body, unwanted) = LentBody::lend(body);
+        let request = Request::from_parts(parts, body);
         let (app, response) = self.clone().route(&info, request, &id).instrument(span.clone()).await;
+        if !asks {
+            unwanted.discard().await;
+        }
 
         let mut response = self.finish(response, app, &method);
         if let Ok(value) = HeaderValue::from_str(&id.0) {

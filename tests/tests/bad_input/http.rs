@@ -3,6 +3,8 @@
 use crate::{ACTIONS, EVENTS, error_info, lab, user};
 use anyhow::{Context as _, Result, ensure};
 use openadp_suite::Plain;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 #[test]
 fn unknown_things_are_named_as_such() -> Result<()> {
@@ -276,6 +278,46 @@ fn heads_have_limits() -> Result<()> {
         connection.send(format!("GET {path} HTTP/1.1\r\n{head}{basic}\r\n\r\n"))?;
         let answer = connection.response()?;
         ensure!(answer.status == 400, "{head:?}: {answer:?}");
+    }
+    plain.others_are_served()
+}
+
+/// The answer must not overtake the body: curl takes the reset that follows for a failure and shows no answer at all.
+#[test]
+fn a_refusal_waits_for_the_body_that_nobody_wants() -> Result<()> {
+    let (lab, plain) = lab()?;
+    for version in ["--http2", "--http1.1"] {
+        for url in [
+            format!("{}/v2.0/user/{}/calls/new", lab.text("xsi_actions"), lab.subscriber(0).user_id),
+            format!("{}/notifications", lab.text("nps")),
+        ] {
+            let mut curl = Command::new("curl")
+                .args(["--silent", "--verbose", "--max-time", "60", version, "--request", "POST"])
+                .args([
+                    "--header",
+                    "Expect:",
+                    "--upload-file",
+                    "-",
+                    "--write-out",
+                    "\n%{http_code}",
+                    "--cacert",
+                ])
+                .arg(lab.ca())
+                .arg(&url)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            let mut said = BufReader::new(curl.stderr.take().context("standard error")?).lines();
+            // The head is on its way.
+            while !said.next().context("curl ended")??.starts_with("> POST") {}
+            curl.stdin.take().context("standard input")?.write_all(b"{\"late\":true}")?;
+            for line in said {
+                line?;
+            }
+            let answer = String::from_utf8(curl.wait_with_output()?.stdout)?;
+            ensure!(answer.ends_with("401") || answer.ends_with("403"), "{version} {url}: {answer}");
+        }
     }
     plain.others_are_served()
 }
