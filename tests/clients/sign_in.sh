@@ -16,7 +16,8 @@ key=$(openssl pkey -in "$work/key.pem" -pubout -outform DER | openssl base64 -A 
 
 # The password goes through a configuration read from standard input, so that no process list shows it.
 printf 'user = "%s:%s"\n' "$user" "$password" |
-  curl --silent --show-error --fail-with-body --cacert "$ca" --config - "$url/token?key=$key" >"$work/token.jwe"
+  # 503 means: busy, try again. The first request has a key pair made.
+  curl --silent --show-error --fail-with-body --retry 5 --cacert "$ca" --config - --output "$work/token.jwe" "$url/token?key=$key"
 
 # Unwrap: only the holder of the private key can.
 "$python" - "$work/key.pem" "$work/token.jwe" <<'PY'

@@ -97,6 +97,19 @@ impl Running {
         }
     }
 
+    /// Waits for lines that contain the texts, in whatever order they come.
+    ///
+    /// # Errors
+    /// As of [`Self::wait_for`].
+    pub fn wait_for_all(&self, texts: &[&str]) -> Result<()> {
+        let mut missing = texts.to_vec();
+        while !missing.is_empty() {
+            let line = self.wait_for("").with_context(|| format!("still missing: {missing:?}"))?;
+            missing.retain(|text| !line.contains(text));
+        }
+        Ok(())
+    }
+
     fn next_line(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }

@@ -90,8 +90,7 @@ fn the_steps_pass_with_a_process_for_each_application() -> Result<()> {
     steps::configure(&hosts)?;
     steps::dial(&hosts, 4, 5)?;
     let stand_ins = &processes.all[0];
-    stand_ins.wait_for("APNs stand-in")?;
-    stand_ins.wait_for("FCM stand-in")?;
+    stand_ins.wait_for_all(&["APNs stand-in answered 200: voip", "FCM stand-in answered 200: project"])?;
     steps::administer(&hosts)
 }
 

@@ -81,8 +81,7 @@ fn step_7_wake_a_phone() -> Result<()> {
     let hosts = steps::Hosts::of(&lab);
     steps::dial(&hosts, 0, 1)?;
     let process = lab.process.as_ref().expect("the lab runs");
-    process.wait_for("APNs stand-in")?;
-    process.wait_for("FCM stand-in")?;
+    process.wait_for_all(&["APNs stand-in answered 200: voip", "FCM stand-in answered 200: project"])?;
     Ok(())
 }
 
