@@ -2,6 +2,7 @@
 
 use crate::db::{WriteTx, fault, json};
 use crate::template::{Escape, fill};
+use crate::tree::DeviceType;
 use crate::{Shared, seal};
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
@@ -174,8 +175,13 @@ impl DeviceFiles {
             .fetch_all(self.shared.db.read())
             .await
             .map_err(fault)?;
+        let set = self.shared.settings.rows::<DeviceType>();
         let longest = types
             .into_iter()
+            .map(|(device_type, uri)| {
+                let uri = folder_of(&set, &device_type).unwrap_or(uri);
+                (device_type, uri)
+            })
             .filter(|(_, uri)| path.starts_with(uri.as_str()))
             .max_by_key(|(_, uri)| uri.len());
         Ok(longest.and_then(|(device_type, uri)| {
@@ -329,10 +335,11 @@ impl DeviceFiles {
 impl Devices for DeviceFiles {
     async fn devices(&self, user: &UserId) -> PortResult<Vec<AccessDevice>> {
         let access = self.shared.device_access.load();
+        let set = self.shared.settings.rows::<DeviceType>();
         let base = access.fqdn.as_ref().map(|fqdn| {
             let host = if fqdn.contains(':') { format!("[{fqdn}]") } else { fqdn.clone() };
             let port = access.port.map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{}://{host}{port}/{}/", access.protocol, access.context_name.trim_matches('/'))
+            format!("{}://{host}{port}", access.protocol)
         });
         let mut tx = self.shared.db.snapshot().await?;
         let found: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
@@ -357,12 +364,18 @@ impl Devices for DeviceFiles {
                 } else {
                     None
                 };
+                let own = set.iter().find(|row| row.device_type == device_type);
+                let context_name =
+                    own.and_then(|row| row.context_name.as_deref()).unwrap_or(&access.context_name);
+                let folder = own.map_or(uri, DeviceType::folder);
+                let type_url =
+                    base.as_ref().map(|base| format!("{base}/{}/{folder}", context_name.trim_matches('/')));
                 Ok(AccessDevice {
                     name,
                     level: level_of(&level),
                     device_type,
                     line_port,
-                    type_url: base.as_ref().map(|base| format!("{base}{uri}")),
+                    type_url,
                     credentials,
                 })
             })
@@ -392,6 +405,11 @@ impl Devices for DeviceFiles {
             _ => Ok(challenge),
         }
     }
+}
+
+/// The folder that operators set for a device type.
+fn folder_of(set: &[DeviceType], device_type: &str) -> Option<String> {
+    set.iter().find(|row| row.device_type == device_type).map(DeviceType::folder)
 }
 
 fn level_of(name: &str) -> DeviceLevel {

@@ -28,6 +28,7 @@ mod services;
 mod settings;
 mod subscriptions;
 mod template;
+mod tree;
 mod workers;
 
 pub use db::OpenError;
@@ -36,6 +37,11 @@ pub use push_sender::{PushSendError, PushSender};
 pub use settings::{
     AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
     NotificationPushServer, PasswordRules, PushNotification,
+};
+pub use tree::{
+    ActivatableFeature, Das, DeviceType, Dns, DnsExecution, DnsProvisioning, Ims, IntegratedImp,
+    IntegratedImpDefaults, Messaging, OciAccess, OverloadControls, Registration, Sip, StirShaken,
+    VoiceMessaging,
 };
 
 use db::Db;

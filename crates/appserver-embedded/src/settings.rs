@@ -1,6 +1,7 @@
 //! What operators set about the application server: the contexts of the `AS_CLI` tree that exist already and those of the
 //! embedded engine. `System/ClientIdentity` belongs to the CTI server.
 
+use crate::tree;
 use openadp_settings::{Context, Kind, Module, Parameter, Secret, Settings as _, Tree, context};
 
 context! {
@@ -122,16 +123,34 @@ context! {
 }
 
 /// All contexts of the embedded application server.
-pub const MODULE: Module = Module::new("appserver-embedded").contexts(&[
-    NotificationPushServer::CONTEXT,
-    PushNotification::CONTEXT,
-    AllowedApplication::CONTEXT,
-    DeviceAccess::CONTEXT,
-    CallEngine::CONTEXT,
-    EventRetention::CONTEXT,
-    EventLimits::CONTEXT,
-    PasswordRules::CONTEXT,
-]);
+pub const MODULE: Module = Module::new("appserver-embedded")
+    .contexts(&[
+        NotificationPushServer::CONTEXT,
+        PushNotification::CONTEXT,
+        AllowedApplication::CONTEXT,
+        DeviceAccess::CONTEXT,
+        CallEngine::CONTEXT,
+        EventRetention::CONTEXT,
+        EventLimits::CONTEXT,
+        PasswordRules::CONTEXT,
+        tree::DeviceType::CONTEXT,
+        tree::ActivatableFeature::CONTEXT,
+        tree::OciAccess::CONTEXT,
+        tree::OverloadControls::CONTEXT,
+        tree::Registration::CONTEXT,
+        tree::StirShaken::CONTEXT,
+        tree::Messaging::CONTEXT,
+        tree::Sip::CONTEXT,
+        tree::Ims::CONTEXT,
+        tree::Das::CONTEXT,
+        tree::IntegratedImp::CONTEXT,
+        tree::IntegratedImpDefaults::CONTEXT,
+        tree::VoiceMessaging::CONTEXT,
+        tree::Dns::CONTEXT,
+        tree::DnsExecution::CONTEXT,
+        tree::DnsProvisioning::CONTEXT,
+    ])
+    .checks(&[tree::check]);
 
 #[cfg(test)]
 mod tests {

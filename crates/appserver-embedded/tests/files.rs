@@ -7,6 +7,8 @@ use openadp_appserver::{FileCredentials, FileDecision, FileRequest};
 use openadp_appserver_embedded::TagScope;
 use support::Node;
 
+const SIP_TYPES: &str = "AS_CLI/System/DeviceType/SIP";
+
 /// Whether every element that is opened is closed, in order, and no stray markup is left.
 fn is_well_formed(text: &str) -> bool {
     let mut open = Vec::new();
@@ -106,5 +108,37 @@ async fn the_nearest_level_of_a_tag_wins() {
     for bad in ["", "BWHOST-1", "lower", "A B", "%", &"X".repeat(65)] {
         provisioning.put_tag(&TagScope::System, None, bad, "x").await.expect_err("refused");
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn device_types_are_found_where_operators_put_them() {
+    let node = Node::new().await;
+    let pc = "Business Communicator - PC";
+    let set = |values: &[(&str, &str)]| support::try_set_row(&node.settings, SIP_TYPES, pc, values);
+    let file = async |path: &str| {
+        let request = FileRequest {
+            path: path.to_owned(),
+            secure: true,
+            credentials: FileCredentials::Subscriber(ALICE.id()),
+        };
+        node.ports().devices.file(&request).await.expect("decided")
+    };
+    let url = async || {
+        let devices = node.ports().devices.devices(&ALICE.id()).await.expect("listed");
+        devices.into_iter().find(|device| device.device_type == pc).and_then(|device| device.type_url)
+    };
+    assert_eq!(url().await.as_deref(), Some("https://dms.acme.example:8443/dms/bc/pc/"));
+
+    set(&[("deviceAccessURI", "desk/app"), ("deviceAccessContextName", "files")]).expect("accepted");
+    assert_eq!(url().await.as_deref(), Some("https://dms.acme.example:8443/files/desk/app/"));
+    assert!(matches!(file("desk/app/config-wxt.xml").await, FileDecision::File(_)));
+    assert!(!matches!(file("bc/pc/config-wxt.xml").await, FileDecision::File(_)));
+
+    for bad in ["/", "../etc", "a b", "connect/mobile/", "connect/tablet"] {
+        let refused = set(&[("deviceAccessURI", bad)]).expect_err(bad);
+        assert!(refused.to_string().contains("deviceAccessURI"), "{refused}");
+    }
+    set(&[("deviceAccessContextName", "a//b")]).expect_err("empty part");
     node.stop().await;
 }

@@ -18,7 +18,10 @@ mod settings;
 mod tests;
 mod wire;
 
-pub use settings::{FailureLimits, MODULE};
+pub use settings::{
+    AllowedRole, AllowedScope, CiscoIdentityProvider, FailureLimits, Federation, IdentityProviderScopes,
+    MODULE, Partner,
+};
 
 use openadp_settings::Module;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};

@@ -153,7 +153,8 @@ impl Levels {
     }
 
     /// Whole paths that mean a context give another name to the level where they differ from its own path:
-    /// `A/Old/C` for `A/New/C` makes `Old` mean `New` below `A`, and `A/XY/C` for `A/X/Y/C` makes `XY` mean `X/Y`.
+    /// `A/Old/C` for `A/New/C` makes `Old` mean `New` below `A`, `A/XY/C` for `A/X/Y/C` makes `XY` mean `X/Y`, and
+    /// `M/N/O` for `X/Y/Z` makes `O` below `M/N` mean `X/Y/Z`, with what is below it.
     fn add_alias(&mut self, context: &'static Context, alias: &'static str) {
         let own: Vec<&str> = context.path.split('/').collect();
         let root = context.tree.root();
@@ -167,6 +168,15 @@ impl Levels {
         if let [name] = other[front..other.len() - back]
             && let Ok(parent) = self.walk(from, own[..front].iter().copied())
             && let Ok(target) = self.walk(from, own[..own.len() - back].iter().copied())
+            && self.exact(parent, name).is_none()
+        {
+            self.levels[parent].aliases.push((name, target));
+            return;
+        }
+        // A context that moved altogether: the last name of the alias, if the levels above it are there.
+        if let Some((name, above)) = other.split_last()
+            && let Ok(parent) = self.walk(from, above.iter().copied())
+            && let Ok(target) = self.walk(from, own)
             && self.exact(parent, name).is_none()
         {
             self.levels[parent].aliases.push((name, target));

@@ -17,7 +17,9 @@ mod settings;
 mod tests;
 mod wire;
 
-pub use settings::{AccessControl, MODULE};
+pub use settings::{
+    AccessControl, ActivationIdentityProvider, Certificates, DmBridge, Headers, MODULE, OAuth, OAuthScope,
+};
 pub use wire::{PathFault, clean_path};
 
 use openadp_settings::Module;

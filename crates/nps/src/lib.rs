@@ -8,10 +8,11 @@
 //! - `service/`: the rules of delivery (deadlines, duplicates, order, retries, dead tokens), over the port
 //! - `gateway/`: the port to push providers and its adapters APNs and FCM: payloads, credentials, what answers mean;
 //! - `transport/`: pooled HTTP/2 over TLS to the providers;
-//! - `settings.rs`, `configuration.rs`: declarations, and their parsed form at one revision.
+//! - `settings.rs`, `cloud_settings.rs`, `configuration.rs`: declarations, and their parsed form at one revision.
 //!
 //! It must not share a server with other applications, because their load would delay pushes: [`APPLICATION`] says so.
 
+mod cloud_settings;
 mod configuration;
 mod error;
 mod events;
@@ -24,6 +25,7 @@ mod tests;
 mod transport;
 mod wire;
 
+pub use cloud_settings::{CiscoCi, CiscoCiClient, CloudNpsService};
 pub use settings::{
     AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsGeneral, ApnsProduction, DevelopmentToken,
     Fcm, FcmApplication, FcmProject, General, MODULE, ProductionToken,

@@ -2,6 +2,7 @@
 //!
 //! Names are those of `protocols/cli.md` 5.6; defaults and ranges those of `protocols/nps.md` 8. Everything applies live.
 
+use crate::cloud_settings::{CiscoCi, CiscoCiClient, CloudNpsService};
 use crate::gateway::{apns, fcm};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Context, Edit, Kind, Module, Parameter, Problem, Problems, Secret,
@@ -291,5 +292,8 @@ pub const MODULE: Module = Module::new("nps")
         ApnsAuthKey::CONTEXT,
         ProductionToken::CONTEXT,
         DevelopmentToken::CONTEXT,
+        CiscoCi::CONTEXT,
+        CiscoCiClient::CONTEXT,
+        CloudNpsService::CONTEXT,
     ])
-    .checks(&[check]);
+    .checks(&[check, crate::cloud_settings::check]);

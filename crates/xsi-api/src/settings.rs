@@ -1,13 +1,13 @@
 //! The settings of Xsi-Actions and Xsi-Events, declared once.
 
-use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, context};
+use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
 
 context! {
     /// General behaviour of Xsi-Actions.
     pub struct ActionsGeneral = Context::single(Tree::Adp, "Applications/Xsi-Actions/GeneralSettings") => {
-        /// Whether a correlation id of the client's request follows its call. Kept and shown; not used yet: the request id
-        /// already goes from the edge to the event feed.
-        pub enable_call_correlation_id: bool = Parameter::new("enableCallCorrelationID", Kind::Boolean).default("false");
+        /// Whether a correlation id of the client's request follows its call.
+        pub enable_call_correlation_id: bool =
+            Parameter::new("enableCallCorrelationID", Kind::Boolean).default("false").unused(Unused::Later);
         /// Whether a client application (known by its certificate) may start and control calls and change settings.
         /// Without it, it may read and subscribe.
         pub client_application_control: bool =
@@ -33,10 +33,10 @@ context! {
 context! {
     /// Channels and subscriptions of Xsi-Events and CTI.
     pub struct EventsGeneral = Context::single(Tree::Adp, "Applications/Xsi-Events/GeneralSettings") => {
-        /// Name under which the application server knows these nodes; the same on all of them. With the embedded
-        /// application server nothing is routed by it.
-        pub call_control_application_name: String =
-            Parameter::new("callControlApplicationName", Kind::text(1, 80)).default("com.broadsoft.xsi-events");
+        /// Name under which an application server of another process knows these nodes; the same on all of them. The
+        /// embedded one routes nothing by it.
+        pub call_control_application_name: String = Parameter::new("callControlApplicationName", Kind::text(1, 80))
+            .default("com.broadsoft.xsi-events").unused(Unused::Later);
         /// Time between two heartbeats of the server on a channel.
         pub heartbeat_period_in_seconds: u32 =
             Parameter::new("heartbeatPeriodInSeconds", Kind::integer(1, 300)).default("15").unit("seconds");
@@ -73,9 +73,9 @@ context! {
         /// gets one event with the full state instead.
         pub event_queue_size: usize =
             Parameter::new("eventQueueSize", Kind::integer(1, 100_000)).default("2000").unit("events");
-        /// Kept and shown; not used: events are handled in the order of the feed by one task.
+        /// Threads that handle events. Here one task handles all of them in the order of the feed.
         pub event_handler_thread_count: u32 =
-            Parameter::new("eventHandlerThreadCount", Kind::integer(1, 1000)).default("50");
+            Parameter::new("eventHandlerThreadCount", Kind::integer(1, 1000)).default("50").unused(Unused::Never);
     }
 }
 

@@ -104,6 +104,19 @@ pub(crate) fn set(settings: &Store, context: &str, values: &[(&str, &str)]) {
     settings.commit(&change, OffsetDateTime::UNIX_EPOCH).expect("accepted");
 }
 
+/// Changes one row of a table.
+pub(crate) fn try_set_row(
+    settings: &Store,
+    context: &str,
+    key: &str,
+    values: &[(&str, &str)],
+) -> Result<(), openadp_settings::Problems> {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
+    let edit = Edit::Set { context: context.to_owned(), key: vec![key.to_owned()], values };
+    let change = Change { author: Author("test".to_owned()), comment: None, edits: vec![edit], force: false };
+    settings.commit(&change, OffsetDateTime::UNIX_EPOCH).map(drop)
+}
+
 /// A node of two processes.
 pub(crate) struct Node {
     pub(crate) dir: tempfile::TempDir,

@@ -1,5 +1,11 @@
 //! Settings of the AuthenticationService beside those of tokens and keys. authservice.md 11
 
+mod identity_provider;
+
+pub use identity_provider::{
+    AllowedRole, AllowedScope, CiscoIdentityProvider, Federation, IdentityProviderScopes, Partner,
+};
+
 use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, context};
 
 context! {
@@ -22,4 +28,14 @@ context! {
 }
 
 /// All contexts that only this application has; those of tokens and keys are in their crates' modules.
-pub const MODULE: Module = Module::new("authservice").contexts(&[FailureLimits::CONTEXT]);
+pub const MODULE: Module = Module::new("authservice")
+    .contexts(&[
+        FailureLimits::CONTEXT,
+        CiscoIdentityProvider::CONTEXT,
+        IdentityProviderScopes::CONTEXT,
+        Federation::CONTEXT,
+        Partner::CONTEXT,
+        AllowedRole::CONTEXT,
+        AllowedScope::CONTEXT,
+    ])
+    .checks(&[identity_provider::check]);
