@@ -3,8 +3,8 @@
 use openadp_appserver::{Clock, SystemClock};
 use openadp_daemon::admin::{Client, ClientError, InterfaceStatus, author, discover};
 use openadp_settings::{
-    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Preview, Problems, Registry, Revision,
-    RowChange, Snapshot, Store,
+    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Pending, Preview, Problems, Registry,
+    Revision, RowChange, Snapshot, Store,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,16 +64,32 @@ pub trait Backend {
     /// # Errors
     /// The settings cannot be reached.
     fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError>;
-    /// Commits a change to this context.
+    /// Commits a change to these contexts; with a number of minutes it goes back by itself unless it is confirmed within
+    /// them.
     ///
     /// # Errors
     /// The change is refused, or the settings cannot be reached.
-    fn commit(&mut self, context: &'static Context, change: &Change) -> Result<Applied, BackendError>;
-    /// What a change to this context would do.
+    fn commit(
+        &mut self,
+        contexts: &[&'static Context],
+        change: &Change,
+        confirm_within: Option<u32>,
+    ) -> Result<Applied, BackendError>;
+    /// What a change to these contexts would do.
     ///
     /// # Errors
     /// The change would be refused, or the settings cannot be reached.
-    fn preview(&mut self, context: &'static Context, change: &Change) -> Result<Preview, BackendError>;
+    fn preview(&mut self, contexts: &[&'static Context], change: &Change) -> Result<Preview, BackendError>;
+    /// The change that waits for its confirmation.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn pending(&mut self) -> Result<Option<Pending>, BackendError>;
+    /// Keeps the change that waits for its confirmation.
+    ///
+    /// # Errors
+    /// None waits, or the settings cannot be reached.
+    fn confirm(&mut self) -> Result<Applied, BackendError>;
     /// Runs an action of this context.
     ///
     /// # Errors
@@ -121,29 +137,35 @@ impl Installation {
         Self { data_dir: data_dir.to_owned(), registry, clients: Vec::new(), local: None }
     }
 
-    /// The process that answers for a context; `None` where the files do. For `None`, any process.
-    fn process(&mut self, context: Option<&'static Context>) -> Option<&mut Client> {
+    /// The process that answers for these contexts; `None` where the files do. For no context, any process.
+    fn process(&mut self, contexts: &[&'static Context]) -> Option<&mut Client> {
         // A process may have ended since the last command, and others begun.
         let before = self.clients.len();
         self.clients.retain_mut(|client| client.refresh().is_ok());
         if self.clients.is_empty() || self.clients.len() < before {
             self.clients = discover(&self.data_dir);
         }
-        let path = context.map(Context::full_path);
+        let paths: Vec<String> = contexts.iter().map(|context| context.full_path()).collect();
         // Whole-tree checks of other crates run only where their contexts are known: the more the better.
         self.clients
             .iter_mut()
-            .filter(|client| path.as_ref().is_none_or(|path| client.knows(path)))
+            .filter(|client| paths.iter().all(|path| client.knows(path)))
             .max_by_key(|client| client.hello().contexts.len())
     }
 
     fn local(&mut self) -> Result<Arc<Store>, BackendError> {
         if let Some(store) = &self.local {
             store.refresh()?;
-            return Ok(store.clone());
+        } else {
+            self.local = Some(Store::open(&self.data_dir, self.registry.clone())?);
         }
-        let store = Store::open(&self.data_dir, self.registry.clone())?;
-        self.local = Some(store.clone());
+        let Some(store) = self.local.clone() else {
+            return Err(BackendError::Unreachable("the settings are not open".to_owned()));
+        };
+        // No process runs that would have done it.
+        if store.pending().is_some() && store.settle(SystemClock.now())?.is_some() {
+            self.tell();
+        }
         Ok(store)
     }
 
@@ -178,7 +200,7 @@ fn interface(edit: &Edit) -> Option<(&'static str, &String, &String)> {
     match edit {
         Edit::Add { values, .. } => Some((kind, values.get("interfaceIp")?, values.get("port")?)),
         Edit::Set { key, .. } => Some((kind, key.first()?, key.get(1)?)),
-        Edit::Delete { .. } => None,
+        Edit::Delete { .. } | Edit::Reset { .. } => None,
     }
 }
 
@@ -203,29 +225,58 @@ fn operator() -> Author {
 
 impl Backend for Installation {
     fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError> {
-        if let Some(client) = self.process(Some(context)) {
+        if let Some(client) = self.process(&[context]) {
             let masked = client.snapshot()?;
             return Ok(Arc::new(masked.into_snapshot(&self.registry)));
         }
         Ok(self.local()?.current())
     }
 
-    fn commit(&mut self, context: &'static Context, change: &Change) -> Result<Applied, BackendError> {
-        if let Some(client) = self.process(Some(context)) {
-            let committed = client.commit(change)?;
+    fn commit(
+        &mut self,
+        contexts: &[&'static Context],
+        change: &Change,
+        confirm_within: Option<u32>,
+    ) -> Result<Applied, BackendError> {
+        if let Some(client) = self.process(contexts) {
+            let committed = match confirm_within {
+                Some(minutes) => client.commit_confirmed(change, minutes)?,
+                None => client.commit(change)?,
+            };
             return Ok(self.applied(committed, &change.edits));
         }
         let change = Change { author: operator(), ..change.clone() };
-        let committed = self.local()?.commit(&change, SystemClock.now())?;
+        let (store, now) = (self.local()?, SystemClock.now());
+        let committed = match confirm_within {
+            Some(minutes) => store.commit_confirmed(&change, minutes, now)?,
+            None => store.commit(&change, now)?,
+        };
         self.tell();
         Ok(self.applied(committed, &change.edits))
     }
 
-    fn preview(&mut self, context: &'static Context, change: &Change) -> Result<Preview, BackendError> {
-        if let Some(client) = self.process(Some(context)) {
+    fn preview(&mut self, contexts: &[&'static Context], change: &Change) -> Result<Preview, BackendError> {
+        if let Some(client) = self.process(contexts) {
             return Ok(client.preview(change)?);
         }
         Ok(self.local()?.preview(change)?)
+    }
+
+    fn pending(&mut self) -> Result<Option<Pending>, BackendError> {
+        if let Some(client) = self.process(&[]) {
+            return Ok(client.pending()?);
+        }
+        Ok(self.local()?.pending())
+    }
+
+    fn confirm(&mut self) -> Result<Applied, BackendError> {
+        if let Some(client) = self.process(&[]) {
+            let committed = client.confirm()?;
+            return Ok(self.applied(committed, &[]));
+        }
+        let committed = self.local()?.confirm(&operator(), SystemClock.now())?;
+        self.tell();
+        Ok(self.applied(committed, &[]))
     }
 
     fn action(
@@ -236,7 +287,7 @@ impl Backend for Installation {
         force: bool,
     ) -> Result<ActionDone, BackendError> {
         let path = context.full_path();
-        if let Some(client) = self.process(Some(context)) {
+        if let Some(client) = self.process(&[context]) {
             return Ok(client.action(&path, action, arguments, force)?);
         }
         let now = SystemClock.now();
@@ -246,21 +297,21 @@ impl Backend for Installation {
     }
 
     fn revisions(&mut self, from: u64, to: u64) -> Result<Vec<Revision>, BackendError> {
-        if let Some(client) = self.process(None) {
+        if let Some(client) = self.process(&[]) {
             return Ok(client.revisions(from, to)?);
         }
         Ok(self.local()?.revisions(from..=to)?)
     }
 
     fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, BackendError> {
-        if let Some(client) = self.process(None) {
+        if let Some(client) = self.process(&[]) {
             return Ok(client.diff(from, to)?);
         }
         Ok(self.local()?.diff(from, to)?)
     }
 
     fn rollback(&mut self, to: u64, force: bool) -> Result<Applied, BackendError> {
-        if let Some(client) = self.process(None) {
+        if let Some(client) = self.process(&[]) {
             let committed = client.rollback(to, force)?;
             return Ok(self.applied(committed, &[]));
         }
@@ -270,7 +321,7 @@ impl Backend for Installation {
     }
 
     fn preview_rollback(&mut self, to: u64, force: bool) -> Result<Preview, BackendError> {
-        if let Some(client) = self.process(None) {
+        if let Some(client) = self.process(&[]) {
             return Ok(client.preview_rollback(to, force)?);
         }
         Ok(self.local()?.preview_rollback(to, force)?)

@@ -92,7 +92,10 @@ pub(crate) fn of_context(context: &'static Context) -> Vec<Command> {
 /// A command that is there at every level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum General {
+    Abort,
+    Begin,
     Cd,
+    Commit,
     Config,
     Diff,
     Exit,
@@ -102,6 +105,7 @@ pub(crate) enum General {
     Quit,
     Read,
     Repeat,
+    Reset,
     Revisions,
     Rollback,
     Tree,
@@ -109,7 +113,7 @@ pub(crate) enum General {
 
 impl General {
     /// All of them, in the order in which help lists them.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Help,
         Self::Exit,
         Self::Quit,
@@ -120,6 +124,10 @@ impl General {
         Self::History,
         Self::Pause,
         Self::Repeat,
+        Self::Begin,
+        Self::Commit,
+        Self::Abort,
+        Self::Reset,
         Self::Revisions,
         Self::Diff,
         Self::Rollback,
@@ -127,7 +135,10 @@ impl General {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Abort => "abort",
+            Self::Begin => "begin",
             Self::Cd => "cd",
+            Self::Commit => "commit",
             Self::Config => "config",
             Self::Diff => "diff",
             Self::Exit => "exit",
@@ -137,6 +148,7 @@ impl General {
             Self::Quit => "quit",
             Self::Read => "read",
             Self::Repeat => "repeat",
+            Self::Reset => "reset",
             Self::Revisions => "revisions",
             Self::Rollback => "rollback",
             Self::Tree => "tree",
@@ -156,13 +168,36 @@ impl General {
             Self::Read => Some("r"),
             Self::Repeat => Some("re"),
             Self::Tree => Some("t"),
-            Self::Diff | Self::Revisions | Self::Rollback => None,
+            Self::Abort
+            | Self::Begin
+            | Self::Commit
+            | Self::Diff
+            | Self::Reset
+            | Self::Revisions
+            | Self::Rollback => None,
         }
+    }
+
+    /// Whether the product that operators know has it too. What is new gives way to it where a beginning fits both.
+    pub(crate) fn is_known(self) -> bool {
+        self.short().is_some()
     }
 
     /// What it takes, and what it does.
     pub(crate) fn help(self) -> (&'static str, &'static str) {
         match self {
+            Self::Abort => ("", "Drops the open change: nothing of it is done."),
+            Self::Begin => (
+                "",
+                "Opens a change: what follows is gathered, and commit does all of it or nothing, as one revision.",
+            ),
+            Self::Commit => (
+                "[check | confirm | confirmed minutes] [comment \"text\"]",
+                "Does what was gathered since begin. check only shows what it would do. confirmed makes it go back by itself unless commit confirm comes within so many minutes.",
+            ),
+            Self::Reset => {
+                ("", "Empties the context: a table of all its entries, others of everything that was set.")
+            }
             Self::Cd => ("[path]", "Goes to a level; without a path to the root."),
             Self::Config => (
                 "[name value]",
@@ -170,7 +205,7 @@ impl General {
             ),
             Self::Diff => (
                 "[revision [revision]]",
-                "Shows what the last revision changed, what one revision changed, or what leads from one to another.",
+                "Shows what the open change or else the last revision changes, what one revision changed, or what leads from one to another.",
             ),
             Self::Exit => ("", "Leaves the CLI, with a confirmation."),
             Self::Help => ("[command]", "Lists what there is at this level, or explains a command."),

@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::failure::{Code, Failure};
 use crate::help::{self, Item};
 use crate::levels::{LevelId, Levels, NoLevel, starts_with};
+use crate::transaction::OpenChange;
 use crate::words::{self, Root, Word};
 use openadp_settings::{Context, Registry, Tree, nearest};
 use serde_json::{Value as Json, json};
@@ -93,6 +94,9 @@ pub struct Session {
     pub(crate) secret_seen: bool,
     /// Whether something that was done needs a restart.
     pub(crate) restart_needed: bool,
+    /// The edits since `begin`.
+    pub(crate) open: Option<OpenChange>,
+    pub(crate) registry: Registry,
 }
 
 impl Session {
@@ -109,12 +113,15 @@ impl Session {
             nesting: 0,
             secret_seen: false,
             restart_needed: false,
+            open: None,
+            registry: registry.clone(),
         }
     }
 
-    /// The prompt, with the blank that ends it.
+    /// The prompt, with the blank that ends it; a star before it says that a change is open.
     pub fn prompt(&self) -> String {
-        format!("{}> ", self.levels.path(self.at))
+        let open = if self.open.is_some() { "*" } else { "" };
+        format!("{open}{}> ", self.levels.path(self.at))
     }
 
     /// Whether something that was done takes effect only after a restart.
@@ -186,7 +193,11 @@ impl Session {
         }
     }
 
-    fn fail(&self, failure: &Failure, io: &mut dyn Console) -> Flow {
+    pub(crate) fn fail(&mut self, failure: &Failure, io: &mut dyn Console) -> Flow {
+        // Whoever sits there sees it and may commit the rest; a file is done as a whole or not at all.
+        if let Some(open) = self.open.as_mut().filter(|_| !io.interactive()) {
+            open.failed += 1;
+        }
         match self.options.format {
             Format::Text => failure.lines().iter().for_each(|line| io.print(line)),
             Format::Json => io.print(&failure.json().to_string()),
@@ -348,12 +359,11 @@ impl Session {
         }
         let beginning = |name: &str| starts_with(name, word);
         let levels = self.levels.beginning(self.at, word).into_iter().map(Meaning::Level).collect();
-        let general: Vec<Meaning> = General::ALL
-            .into_iter()
-            .filter(|general| beginning(general.name()))
-            .map(Meaning::General)
-            .collect();
-        for mut candidates in [own(&beginning), levels, general] {
+        let general = |known: bool| -> Vec<Meaning> {
+            let fits = |general: &General| general.is_known() == known && beginning(general.name());
+            General::ALL.into_iter().filter(fits).map(Meaning::General).collect()
+        };
+        for mut candidates in [own(&beginning), levels, general(true), general(false)] {
             if candidates.len() > 1 {
                 let names: Vec<&str> = candidates.iter().map(|meaning| self.name(meaning)).collect();
                 return Err(Failure::invalid(format!("'{word}' may be {}", names.join(" or "))));

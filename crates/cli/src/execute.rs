@@ -73,6 +73,13 @@ impl Session {
             }
             Command::Action(action) => {
                 let given = self.arguments(context, command, words, io)?;
+                if self.open.is_some() {
+                    return Err(Failure::refused(
+                        name,
+                        "it acts at once and cannot be part of an open change",
+                    )
+                    .hint("commit or abort the change first"));
+                }
                 if self.options.dry_run {
                     return Err(Failure::refused(name, "what it would do cannot be shown without doing it"));
                 }
@@ -118,8 +125,19 @@ impl Session {
         Ok(given.values)
     }
 
-    fn snapshot(&mut self, context: &'static Context, command: &str) -> Result<Arc<Snapshot>, Failure> {
-        self.backend.snapshot(context).map_err(|error| Failure::of(command, Some(context), error))
+    /// The tree to show, with what is gathered in an open change; and a remark where that is not possible.
+    fn snapshot(
+        &mut self,
+        context: &'static Context,
+        command: &str,
+    ) -> Result<(Arc<Snapshot>, Option<String>), Failure> {
+        let snapshot =
+            self.backend.snapshot(context).map_err(|error| Failure::of(command, Some(context), error))?;
+        Ok(match self.with_open(&snapshot) {
+            None => (snapshot, None),
+            Some(Ok(changed)) => (Arc::new(changed), None),
+            Some(Err(remark)) => (snapshot, Some(remark)),
+        })
     }
 
     fn get(&mut self, context: &'static Context, words: Vec<Word>) -> Result<Output, Failure> {
@@ -139,17 +157,18 @@ impl Session {
             let attributes = Command::Get.attributes(context);
             let only = keys.iter().map(|name| arguments::named("get", &attributes, name));
             let only: Vec<&'static Parameter> = only.collect::<Result<_, _>>()?;
-            let snapshot = self.snapshot(context, "get")?;
+            let (snapshot, open) = self.snapshot(context, "get")?;
             let rows: Vec<_> = snapshot.rows_of(context).iter().take(1).collect();
             let mut lines = show::row_lines(context, rows.first().copied(), &only);
             lines.extend(context.remark.and_then(|remark| remark(&snapshot, &[])));
+            lines.extend(open);
             return Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) });
         }
         if keys.len() > context.keys().count() {
             let extra = keys.last().map_or("", String::as_str);
             return Err(Failure::syntax("get", &format!("'{extra}' is one argument too many")));
         }
-        let snapshot = self.snapshot(context, "get")?;
+        let (snapshot, open) = self.snapshot(context, "get")?;
         let words: Vec<&str> = keys.iter().map(String::as_str).collect();
         if effective {
             let Some(effective) = context.effective else {
@@ -166,6 +185,7 @@ impl Session {
         let mut lines = show::table_lines(context, &snapshot, &rows);
         let remark = context.remark.and_then(|remark| remark(&snapshot, &words));
         lines.extend(remark.clone());
+        lines.extend(open);
         Ok(Output { lines, json: Some(show::context_json(context, &rows, remark.as_deref())) })
     }
 
@@ -176,7 +196,7 @@ impl Session {
         _io: &mut dyn Console,
     ) -> Result<Output, Failure> {
         let key = key_of(context, Command::Detail, words)?;
-        let snapshot = self.snapshot(context, "detail")?;
+        let (snapshot, _) = self.snapshot(context, "detail")?;
         let rows = show::matching(context, &snapshot, &key);
         let Some(row) = rows.first() else {
             return Err(Failure::refused("detail", &format!("Entry not found: {}", key.join(" "))));
@@ -185,21 +205,25 @@ impl Session {
         Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) })
     }
 
-    fn commit(
+    pub(crate) fn commit(
         &mut self,
         context: &'static Context,
         command: &str,
         edit: Edit,
         force: bool,
     ) -> Result<Output, Failure> {
+        let edit = match self.gather(context, command, edit, force)? {
+            Ok(output) => return Ok(output),
+            Err(edit) => edit,
+        };
         let author = Author(String::new());
         let change = Change { author, comment: None, edits: vec![edit], force };
         let refused = |error| Failure::of(command, Some(context), error);
         if self.options.dry_run {
-            let preview = self.backend.preview(context, &change).map_err(refused)?;
+            let preview = self.backend.preview(&[context], &change).map_err(refused)?;
             return Ok(previewed(&preview.edits));
         }
-        let applied = self.backend.commit(context, &change).map_err(refused)?;
+        let applied = self.backend.commit(&[context], &change, None).map_err(refused)?;
         Ok(self.done(context, command, &applied))
     }
 

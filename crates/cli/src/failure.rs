@@ -1,7 +1,7 @@
 //! What went wrong, in the words of cli.md 3.5 and the exit codes of 7.1.
 
 use crate::backend::BackendError;
-use openadp_settings::{Context, Parameter, Problem, Problems};
+use openadp_settings::{Context, Edit, Parameter, Problem, Problems};
 use serde_json::{Value as Json, json};
 
 /// Exit codes, by what the last failure was.
@@ -86,6 +86,27 @@ impl Failure {
         }
     }
 
+    /// What the store or a process answered to a change of many edits.
+    pub(crate) fn of_change(command: &str, edits: &[(&'static Context, Edit)], error: BackendError) -> Self {
+        let BackendError::Refused(problems) = error else { return Self::of(command, None, error) };
+        let mut failure = Self::problems(command, None, &problems);
+        for (block, problem) in failure.blocks.iter_mut().zip(&problems.0) {
+            let Some(number) = problem.edit else { continue };
+            let Some((context, edit)) = edits.get(number) else { continue };
+            let name = problem.parameter.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+            block.first = format!(
+                "[CLIError] Command {command}: edit {} ({}) of {}{name}: {}",
+                number + 1,
+                named(context, edit),
+                context.full_path(),
+                problem.reason
+            );
+            let declared = problem.parameter.as_deref().and_then(|name| context.parameter(name));
+            block.grammar = declared.map(grammar_line);
+        }
+        failure
+    }
+
     fn problems(command: &str, here: Option<&'static Context>, problems: &Problems) -> Self {
         let path = here.map(Context::full_path);
         let code = if problems.is_unavailable() { Code::Unreachable } else { Code::Refused };
@@ -152,6 +173,19 @@ fn block(command: &str, path: Option<&str>, here: Option<&'static Context>, prob
         None => format!("[CLIError] Command {command}: {what}"),
     };
     Block { first, grammar: declared.map(grammar_line), hint: problem.hint.clone() }
+}
+
+/// An edit by its command and the row's key; keys are never secrets.
+fn named(context: &'static Context, edit: &Edit) -> String {
+    let (command, key) = match edit {
+        Edit::Set { key, .. } => ("set", key.clone()),
+        Edit::Delete { key, .. } => ("delete", key.clone()),
+        Edit::Reset { .. } => ("reset", Vec::new()),
+        Edit::Add { values, .. } => {
+            ("add", context.keys().filter_map(|parameter| values.get(parameter.name).cloned()).collect())
+        }
+    };
+    std::iter::once(command.to_owned()).chain(key).collect::<Vec<_>>().join(" ")
 }
 
 /// The line of the grammar that describes a parameter.

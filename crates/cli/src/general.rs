@@ -8,8 +8,9 @@ use crate::failure::Failure;
 use crate::help;
 use crate::levels::Levels;
 use crate::show::Table;
+use crate::transaction::edits;
 use crate::words::Word;
-use openadp_settings::{Align, RowChange};
+use openadp_settings::{Align, Edit, RowChange, Shape};
 use serde_json::json;
 use std::time::Duration;
 use time::macros::format_description;
@@ -27,7 +28,8 @@ impl Session {
         io: &mut dyn Console,
     ) -> Result<Step, Failure> {
         let most = match general {
-            General::Exit | General::Quit => 0,
+            General::Abort | General::Begin | General::Exit | General::Quit | General::Reset => 0,
+            General::Commit => 4,
             General::Diff | General::Config | General::Tree => 2,
             General::Pause => usize::MAX,
             _ => 1,
@@ -39,6 +41,10 @@ impl Session {
         let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
         let first = words.first().map(String::as_str);
         let output = match general {
+            General::Abort => self.abort()?,
+            General::Begin => self.begin()?,
+            General::Commit => self.commit_open(&words, io)?,
+            General::Reset => self.reset(io)?,
             General::Cd => {
                 self.at = match first {
                     None => Levels::root(self.levels.get(self.at).tree),
@@ -54,14 +60,25 @@ impl Session {
             General::Config => self.config(&words)?,
             General::Diff => self.diff(&words)?,
             General::Exit => {
-                // Leaving loses nothing, so where nobody can be asked it just happens.
+                // Leaving loses nothing, so where nobody can be asked it just happens - unless a change is open.
                 let asks = io.interactive() || !self.pending.is_empty();
+                if let Some(open) = &self.open {
+                    let count = edits(open.edits.len());
+                    if !asks && !self.options.yes {
+                        let what = format!("a change of {count} is open and would be lost");
+                        return Err(Failure::refused("exit", &what).hint("commit does it, abort drops it"));
+                    }
+                    if asks && self.options.format == Format::Text {
+                        io.print(&format!("A change of {count} is open and will be lost."));
+                    }
+                }
                 if asks && !self.confirm("exit", io)? {
                     return Ok(Step::Output(Output::none()));
                 }
                 if self.options.format == Format::Text {
                     io.print("This session is ended.");
                 }
+                self.open = None;
                 return Ok(Step::Leave);
             }
             General::Help => self.help(first)?,
@@ -223,6 +240,9 @@ impl Session {
         let revision = |index: usize| number("diff", words.get(index).map(String::as_str), 0);
         let edits = match words.len() {
             0 => {
+                if let Some(open) = self.diff_open() {
+                    return open;
+                }
                 let all = self.backend.revisions(0, u64::MAX).map_err(failed)?;
                 all.into_iter().next_back().map(|revision| revision.edits).unwrap_or_default()
             }
@@ -240,8 +260,30 @@ impl Session {
         Ok(Output { lines, json: Some(json!({ "changes": edits })) })
     }
 
+    fn reset(&mut self, io: &mut dyn Console) -> Result<Output, Failure> {
+        let level = self.levels.get(self.at);
+        let Some(context) = level.context.filter(|context| context.shape != Shape::Actions) else {
+            return Err(Failure::refused("reset", "there is nothing to empty at this level"));
+        };
+        // Within a change there is still commit to think before.
+        let asks = self.open.is_none() && !self.options.dry_run;
+        if asks && io.interactive() && !self.options.yes && !self.is_answered() {
+            io.print(&format!("All of {} is emptied.", context.full_path()));
+            io.print("Continue?");
+        }
+        if asks && (io.interactive() || self.is_answered()) && !self.confirm("reset", io)? {
+            return Ok(Output::lines(vec!["Nothing was changed.".to_owned()]));
+        }
+        self.commit(context, "reset", Edit::Reset { context: context.full_path() }, self.options.force)
+    }
+
     fn rollback(&mut self, to: u64, io: &mut dyn Console) -> Result<Output, Failure> {
         let failed = |error| Failure::of("rollback", None, error);
+        if self.open.is_some() {
+            return Err(
+                Failure::refused("rollback", "a change is open").hint("commit or abort the change first")
+            );
+        }
         let force = self.options.force;
         let preview = self.backend.preview_rollback(to, force).map_err(failed)?;
         if self.options.dry_run {

@@ -23,6 +23,7 @@ mod modules;
 mod run;
 mod show;
 mod terminal;
+mod transaction;
 mod words;
 
 pub use backend::{Applied, Backend, BackendError, Installation};

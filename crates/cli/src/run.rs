@@ -119,6 +119,7 @@ fn start(arguments: &Arguments) -> Result<Code, (Code, String)> {
     } else {
         converse(&mut session, &mut terminal, arguments)
     };
+    let code = session.finish(&mut terminal).filter(|_| code == Code::Done).unwrap_or(code);
     let restart = arguments.strict && session.restart_needed();
     Ok(if code == Code::Done && restart { Code::Restart } else { code })
 }

@@ -76,6 +76,8 @@ pub(crate) struct Prompt<'a> {
 
 /// Takes a prompt off a line: `ADP_CLI/Interface> get`, `/XSP|ADP_CLI/Interface>get`, `Interface/Http> get`.
 pub(crate) fn prompt(line: &str) -> Option<Prompt<'_>> {
+    // The star of an open change, pasted with the prompt.
+    let line = line.strip_prefix('*').unwrap_or(line);
     let end =
         line.find(|c: char| c == '>' || c == ';' || c.is_whitespace() || is_quote(c)).unwrap_or(line.len());
     let (path, rest) = line.split_at(end);

@@ -6,6 +6,7 @@ use crate::health::{self, Health};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
 use crate::{ErrorChain, telemetry};
+use openadp_appserver::{Clock as _, SystemClock};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, Options as ServerOptions};
 use openadp_keystore::KeyStore;
 use openadp_listener::{ConnectionHandler, InterfaceState, Listeners};
@@ -172,6 +173,11 @@ impl Node {
         }
         let registry = Registry::new(options.modules()).map_err(StartError::Declarations)?;
         let store = Store::open(&data_dir, registry).map_err(|error| files("the settings")(error.into()))?;
+        // A change whose confirmation nobody gave while no process ran must not be served for a moment. Where it cannot
+        // be taken back the admin socket tries again, and says so.
+        if let Err(error) = store.settle(SystemClock.now()) {
+            tracing::error!(%error, "an unconfirmed change cannot be taken back");
+        }
         let keystore = KeyStore::open(&data_dir, store.machine_key().clone())
             .map_err(|error| files("the key ring")(error.into()))?;
         let tls = Tls::new(store.clone(), &data_dir);

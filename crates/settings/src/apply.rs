@@ -1,17 +1,21 @@
 //! What a change makes of a tree: every edit checked against its declaration, all problems at once, nothing half done.
 
+use crate::editing::Editing;
 use crate::names::nearest;
 use crate::{
     Apply, Change, Context, Edit, Parameter, Problem, Problems, Registry, Role, Row, Secret, Shape, Snapshot,
-    Value,
+    Value, revision,
 };
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most rows of one table: far more than any site has, and few enough that every change may look at all of them.
 const MAX_ROWS: usize = 10_000;
-/// Most edits of one change.
-const MAX_EDITS: usize = 10_000;
+/// Most edits of one change: the whole tree of a large site is imported as one.
+const MAX_EDITS: usize = 100_000;
+/// Most problems that one answer tells.
+const MAX_PROBLEMS: usize = 1000;
+/// What `get` prints for a secret; given as a value it keeps the secret that is there.
+pub(crate) const STARS: &str = "********";
 
 /// What an accepted edit does to one row.
 #[derive(Debug, Clone)]
@@ -38,33 +42,50 @@ pub(crate) fn evaluate(registry: &Registry, base: &Snapshot, change: &Change) ->
         let context = change.edits[0].context();
         return Err(Problem::new(context, format!("more than {MAX_EDITS} edits in one change")).into());
     }
-    let mut tree = base.clone();
-    let (mut edits, mut problems) = (Vec::new(), Vec::new());
-    for edit in &change.edits {
-        let Some(context) = registry.resolve(edit.context()) else {
-            problems.push(unknown_context(registry, edit.context()));
-            continue;
+    let mut tree = Editing::new(base.clone());
+    let (mut edits, mut problems, mut left_out) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut touched, mut again) = (BTreeSet::new(), false);
+    for (number, edit) in change.edits.iter().enumerate() {
+        if problems.len() > MAX_PROBLEMS {
+            problems.truncate(MAX_PROBLEMS);
+            problems.push(Problem::new("", "there are more problems; these are the first"));
+            break;
+        }
+        let found = match registry.resolve(edit.context()) {
+            None => Err(vec![unknown_context(registry, edit.context())]),
+            Some(context) => typed(context, base, &mut tree, edit, &mut left_out),
         };
-        match typed(context, &tree, edit) {
-            Ok(edit) if edit.before == edit.after => {}
-            Ok(edit) => {
-                apply(&mut tree, &edit);
-                edits.push(edit);
+        match found {
+            Ok(steps) => {
+                for step in steps.into_iter().filter(|step| step.before != step.after) {
+                    again |= !touched.insert((step.context.full_path(), step.key.clone()));
+                    tree.apply(&step);
+                    edits.push(step);
+                }
             }
-            Err(found) => problems.extend(found),
+            Err(found) => problems.extend(found.into_iter().map(|problem| problem.edit(number))),
         }
     }
+    let mut tree = tree.into_tree();
     if problems.is_empty() {
         problems = introduced(registry, base, &tree, change.force);
     }
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
+    if again {
+        // What is taken away and put back, or changed twice, counts as what it comes to.
+        edits = revision::typed_difference(registry, base, &tree);
+    }
     if !edits.is_empty() {
         tree.revision += 1;
     }
     let (restart, mut remarks) = effects(&edits);
     remarks.extend(unused(registry, change));
+    if !left_out.is_empty() {
+        let names: Vec<&str> = left_out.into_iter().collect();
+        remarks.push(format!("there is no secret to keep for {}; it stays unset", names.join(", ")));
+    }
     Ok(Evaluated { snapshot: tree, edits, restart, remarks })
 }
 
@@ -80,22 +101,6 @@ pub(crate) fn introduced(registry: &Registry, base: &Snapshot, tree: &Snapshot, 
     problems
 }
 
-/// Puts an edit into the tree.
-pub(crate) fn apply(tree: &mut Snapshot, edit: &TypedEdit) {
-    let rows = Arc::make_mut(tree.rows.entry(edit.context.full_path()).or_default());
-    let key: Vec<&str> = edit.key.iter().map(String::as_str).collect();
-    let index = match edit.context.shape {
-        Shape::Table => rows.iter().position(|row| row.has_key(edit.context, &key)),
-        Shape::Single | Shape::Actions => (!rows.is_empty()).then_some(0),
-    };
-    match (index, &edit.after) {
-        (Some(index), Some(row)) => rows[index] = row.clone(),
-        (Some(index), None) => drop(rows.remove(index)),
-        (None, Some(row)) => rows.insert(edit.at.unwrap_or(rows.len()).min(rows.len()), row.clone()),
-        (None, None) => {}
-    }
-}
-
 fn unknown_context(registry: &Registry, path: &str) -> Problem {
     let paths: Vec<String> = registry.contexts().map(Context::full_path).collect();
     let problem = Problem::new(path, "there is no such context");
@@ -105,15 +110,22 @@ fn unknown_context(registry: &Registry, path: &str) -> Problem {
     }
 }
 
-fn typed(context: &'static Context, tree: &Snapshot, edit: &Edit) -> Result<TypedEdit, Vec<Problem>> {
+fn typed(
+    context: &'static Context,
+    base: &Snapshot,
+    tree: &mut Editing,
+    edit: &Edit,
+    left_out: &mut BTreeSet<&'static str>,
+) -> Result<Vec<TypedEdit>, Vec<Problem>> {
     let command = match edit {
         Edit::Set { .. } => "set",
         Edit::Add { .. } => "add",
         Edit::Delete { .. } => "delete",
+        Edit::Reset { .. } => "reset",
     };
     // Single rows are always there, and an action's edits may add to a table that has no `add` of its own.
     let fits = match context.shape {
-        Shape::Single => command == "set",
+        Shape::Single => matches!(command, "set" | "reset"),
         Shape::Table => true,
         Shape::Actions => false,
     };
@@ -121,30 +133,59 @@ fn typed(context: &'static Context, tree: &Snapshot, edit: &Edit) -> Result<Type
         return Err(vec![Problem::new(context.full_path(), format!("{command} is not possible here"))]);
     }
     match edit {
-        Edit::Set { key, values, .. } => set(context, tree, key, values),
-        Edit::Add { values, .. } => add(context, tree, values),
+        Edit::Set { key, values, .. } => {
+            set(context, base, tree, key, values, left_out).map(|edit| vec![edit])
+        }
+        Edit::Add { values, .. } => add(context, base, tree, values, left_out).map(|edit| vec![edit]),
         Edit::Delete { key, .. } => {
             let (index, row) = find(context, tree, key)?;
-            Ok(TypedEdit {
+            let row = row.clone();
+            Ok(vec![TypedEdit {
                 context,
-                key: owned_key(context, row),
+                key: owned_key(context, &row),
                 at: Some(index),
-                before: Some(row.clone()),
+                before: Some(row),
                 after: None,
-            })
+            }])
         }
+        Edit::Reset { .. } => Ok(reset(context, tree.tree())),
     }
+}
+
+/// Takes everything out of a context that was put there; what is mandatory in a single row has no other value to fall to.
+fn reset(context: &'static Context, tree: &Snapshot) -> Vec<TypedEdit> {
+    let rows = tree.rows_of(context).iter().enumerate();
+    if context.shape == Shape::Table {
+        let delete = |(at, row): (usize, &Row)| TypedEdit {
+            context,
+            key: owned_key(context, row),
+            at: Some(at),
+            before: Some(row.clone()),
+            after: None,
+        };
+        return rows.rev().map(delete).collect();
+    }
+    let clear = |(_, row): (usize, &Row)| TypedEdit {
+        context,
+        key: Vec::new(),
+        at: None,
+        before: Some(row.clone()),
+        after: Some(Row::default()),
+    };
+    rows.map(clear).collect()
 }
 
 fn set(
     context: &'static Context,
-    tree: &Snapshot,
+    base: &Snapshot,
+    tree: &mut Editing,
     key: &[String],
     values: &BTreeMap<String, Option<String>>,
+    left_out: &mut BTreeSet<&'static str>,
 ) -> Result<TypedEdit, Vec<Problem>> {
     let before = match context.shape {
         Shape::Table => Some(find(context, tree, key)?.1.clone()),
-        Shape::Single | Shape::Actions if key.is_empty() => tree.rows_of(context).first().cloned(),
+        Shape::Single | Shape::Actions if key.is_empty() => tree.tree().rows_of(context).first().cloned(),
         Shape::Single | Shape::Actions => {
             return Err(vec![Problem::new(context.full_path(), "this context has one row and no keys")]);
         }
@@ -169,6 +210,13 @@ fn set(
                 Err(_) => problems.push(problem("Mandatory parameter: it cannot be empty".to_owned())),
             },
             (Role::Attribute, None) => drop(after.0.remove(parameter.name)),
+            (_, Some(STARS)) if parameter.is_secret() => {
+                let now = after.explicit(parameter.name).cloned();
+                match now.or_else(|| kept(context, base, &after, parameter)) {
+                    Some(secret) => drop(after.0.insert(parameter.name.to_owned(), secret)),
+                    None => drop(left_out.insert(parameter.name)),
+                }
+            }
             (Role::Mandatory | Role::Attribute, Some(value)) => match parse(parameter, value) {
                 Ok(value) => drop(after.0.insert(parameter.name.to_owned(), value)),
                 Err(reason) => problems.push(problem(reason)),
@@ -178,24 +226,43 @@ fn set(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let key = before.as_ref().map(|row| owned_key(context, row)).unwrap_or_default();
+    let key = match (&before, context.shape) {
+        (Some(row), Shape::Table) => owned_key(context, row),
+        _ => Vec::new(),
+    };
     let before = before.or_else(|| after.0.is_empty().then(|| after.clone()));
     Ok(TypedEdit { context, key, at: None, before, after: Some(after) })
 }
 
+/// The secret that the row had before the change.
+fn kept(context: &'static Context, base: &Snapshot, row: &Row, parameter: &Parameter) -> Option<Value> {
+    let before = match context.shape {
+        Shape::Table => base.row(context, &row.key(context)),
+        Shape::Single | Shape::Actions => base.rows_of(context).first(),
+    };
+    before.and_then(|before| before.explicit(parameter.name)).cloned()
+}
+
 fn add(
     context: &'static Context,
-    tree: &Snapshot,
+    base: &Snapshot,
+    tree: &mut Editing,
     values: &BTreeMap<String, String>,
+    left_out: &mut BTreeSet<&'static str>,
 ) -> Result<TypedEdit, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut row = Row::default();
+    let mut stars = Vec::new();
     for (name, value) in values {
         let Some(parameter) = context.parameter(name) else {
             problems.push(unknown_parameter(context, name));
             continue;
         };
         if value.is_empty() && parameter.role == Role::Attribute {
+            continue;
+        }
+        if value == STARS && parameter.is_secret() {
+            stars.push(parameter);
             continue;
         }
         match parse(parameter, value) {
@@ -224,15 +291,20 @@ fn add(
             row.0.insert(parameter.name.to_owned(), Value::Text(default.to_owned()));
         }
     }
-    let rows = tree.rows_of(context);
-    if rows.iter().any(|other| other.has_key(context, &row.key(context))) {
+    for parameter in stars {
+        match kept(context, base, &row, parameter) {
+            Some(secret) => drop(row.0.insert(parameter.name.to_owned(), secret)),
+            None => drop(left_out.insert(parameter.name)),
+        }
+    }
+    if tree.position(context, &row.key(context)).is_some() {
         let key = row.key(context).join(" ");
         return Err(vec![
             Problem::new(context.full_path(), format!("entry is already present in list: {key}"))
                 .hint("change it with set, or delete it first"),
         ]);
     }
-    if rows.len() >= MAX_ROWS {
+    if tree.tree().rows_of(context).len() >= MAX_ROWS {
         return Err(vec![Problem::new(
             context.full_path(),
             format!("a table holds at most {MAX_ROWS} entries"),
@@ -244,7 +316,7 @@ fn add(
 /// The row with this key: as typed, or in the canonical form of its kinds.
 fn find<'a>(
     context: &'static Context,
-    tree: &'a Snapshot,
+    tree: &'a mut Editing,
     key: &[String],
 ) -> Result<(usize, &'a Row), Vec<Problem>> {
     let path = context.full_path();
@@ -254,29 +326,25 @@ fn find<'a>(
     if key.len() > context.keys().count() {
         return Err(vec![Problem::new(path, "more values than the row's key has")]);
     }
-    let rows = tree.rows_of(context);
-    let find = |key: &[&str]| rows.iter().enumerate().find(|(_, row)| row.has_key(context, key));
-    let typed: Vec<&str> = key.iter().map(String::as_str).collect();
-    if let Some(found) = find(&typed) {
-        return Ok(found);
-    }
-    let (mut canonical, mut problems) = (Vec::new(), Vec::new());
-    for (parameter, word) in context.keys().zip(&typed) {
-        match parameter.kind.parse(word) {
-            Ok(text) => canonical.push(text),
-            Err(reason) => problems.push(Problem::new(path.clone(), reason).parameter(parameter.name)),
+    if tree.position(context, key).is_none() {
+        let (mut canonical, mut problems) = (Vec::new(), Vec::new());
+        for (parameter, word) in context.keys().zip(key) {
+            match parameter.kind.parse(word) {
+                Ok(text) => canonical.push(text),
+                Err(reason) => problems.push(Problem::new(path.clone(), reason).parameter(parameter.name)),
+            }
         }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        return tree.find(context, &canonical).ok_or_else(|| {
+            vec![
+                Problem::new(path, format!("Entry not found: {}", key.join(" ")))
+                    .hint("get lists the entries there are"),
+            ]
+        });
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let words: Vec<&str> = canonical.iter().map(String::as_str).collect();
-    find(&words).ok_or_else(|| {
-        vec![
-            Problem::new(path, format!("Entry not found: {}", typed.join(" ")))
-                .hint("get lists the entries there are"),
-        ]
-    })
+    tree.find(context, key).ok_or_else(|| vec![Problem::new(path, "Entry not found")])
 }
 
 fn owned_key(context: &'static Context, row: &Row) -> Vec<String> {
@@ -338,7 +406,7 @@ fn unused(registry: &Registry, change: &Change) -> Option<String> {
                 values.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str()).collect()
             }
             Edit::Add { values, .. } => values.keys().map(String::as_str).collect(),
-            Edit::Delete { .. } => continue,
+            Edit::Delete { .. } | Edit::Reset { .. } => continue,
         };
         let Some(context) = registry.resolve(edit.context()) else { continue };
         let given: Vec<&str> =

@@ -34,13 +34,21 @@ pub enum Edit {
         /// Key values.
         key: Vec<String>,
     },
+    /// Empties a context: a table of its rows, a single row of its values.
+    Reset {
+        /// Full path.
+        context: String,
+    },
 }
 
 impl Edit {
     /// The context it touches, as a full path.
     pub fn context(&self) -> &str {
         match self {
-            Self::Set { context, .. } | Self::Add { context, .. } | Self::Delete { context, .. } => context,
+            Self::Set { context, .. }
+            | Self::Add { context, .. }
+            | Self::Delete { context, .. }
+            | Self::Reset { context } => context,
         }
     }
 }
@@ -56,6 +64,7 @@ impl std::fmt::Debug for Edit {
                 write!(f, "Add({context} {:?})", values.keys().collect::<Vec<_>>())
             }
             Self::Delete { context, key } => write!(f, "Delete({context} {key:?})"),
+            Self::Reset { context } => write!(f, "Reset({context})"),
         }
     }
 }
@@ -86,12 +95,28 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Whether `force` may overrule it.
     pub forceable: bool,
+    /// Which edit of the change is to blame, counted from 0; `None` for what a check of the whole tree found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<usize>,
 }
 
 impl Problem {
     /// A problem that `force` cannot overrule.
     pub fn new(context: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { context: context.into(), parameter: None, reason: reason.into(), hint: None, forceable: false }
+        Self {
+            context: context.into(),
+            parameter: None,
+            reason: reason.into(),
+            hint: None,
+            forceable: false,
+            edit: None,
+        }
+    }
+    /// Says which edit of the change is to blame.
+    #[must_use]
+    pub fn edit(mut self, number: usize) -> Self {
+        self.edit = Some(number);
+        self
     }
     /// Names the parameter.
     #[must_use]

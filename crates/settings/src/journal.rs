@@ -75,6 +75,12 @@ pub(crate) struct Record {
     /// Whether a check was overruled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) forced: bool,
+    /// Until when it must be confirmed; it is taken back otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub(crate) confirm_by: Option<OffsetDateTime>,
+    /// The revision that had to be confirmed and that this one confirms or takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settles: Option<u64>,
     /// What it did.
     pub(crate) edits: Vec<RawEdit>,
 }
@@ -95,6 +101,8 @@ impl Record {
             author: author.to_owned(),
             comment: comment.map(str::to_owned),
             forced,
+            confirm_by: None,
+            settles: None,
             edits,
         }
     }

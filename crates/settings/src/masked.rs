@@ -1,6 +1,8 @@
 //! A snapshot that may leave the process: secrets only say whether they are set.
 
-use crate::{Registry, Row, Secret, Snapshot, Value};
+use crate::apply::{STARS, TypedEdit};
+use crate::editing::Editing;
+use crate::{Registry, Row, RowChange, Secret, Snapshot, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,29 @@ impl Snapshot {
         let rows =
             self.rows.iter().map(|(path, rows)| (path.clone(), rows.iter().map(row).collect())).collect();
         MaskedSnapshot { revision: self.revision, rows }
+    }
+}
+
+impl Snapshot {
+    /// The snapshot to show as it would be after these changes; a secret that would be set is stars.
+    #[must_use]
+    pub fn with(&self, registry: &Registry, changes: &[RowChange]) -> Self {
+        let mut tree = Editing::new(self.clone());
+        for change in changes {
+            let Some(context) = registry.resolve(&change.context) else { continue };
+            let value = |(name, text): (&String, &String)| {
+                let secret = context.parameter(name).is_some_and(crate::Parameter::is_secret);
+                let value = match (secret, text.is_empty()) {
+                    (false, _) => Value::Text(text.clone()),
+                    (true, true) => Value::Secret(Secret::default()),
+                    (true, false) => Value::Secret(Secret::new(STARS)),
+                };
+                (name.clone(), value)
+            };
+            let after = change.after.as_ref().map(|row| Row::new(row.iter().map(value)));
+            tree.apply(&TypedEdit { context, key: change.key.clone(), at: None, before: None, after });
+        }
+        tree.into_tree()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Revisions as operators see them, and the way back to an earlier one.
 
-use crate::apply::{TypedEdit, apply};
+use crate::apply::TypedEdit;
+use crate::editing::Editing;
 use crate::journal::{RawEdit, RawRow, RawValue, Record};
 use crate::{
     Author, Context, MachineKey, MachineKeyError, Parameter, Registry, Row, Secret, Snapshot, Value,
@@ -8,7 +9,7 @@ use crate::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use time::OffsetDateTime;
 
 /// Characters of a value that `diff` prints; certificates are longer and only told by their size.
@@ -28,6 +29,12 @@ pub struct Revision {
     pub comment: Option<String>,
     /// Whether a check was overruled.
     pub forced: bool,
+    /// Until when it had to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub confirm_by: Option<OffsetDateTime>,
+    /// The revision that it confirms or takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<u64>,
     /// What it did, row by row.
     pub edits: Vec<RowChange>,
 }
@@ -123,7 +130,7 @@ fn sealed_row(
         .collect()
 }
 
-fn opened_row(
+pub(crate) fn opened_row(
     machine_key: &MachineKey,
     declared: &'static Context,
     edit: &RawEdit,
@@ -166,17 +173,17 @@ pub(crate) fn raw_edit(machine_key: &MachineKey, edit: &TypedEdit) -> Result<Raw
 pub(crate) fn replay(
     registry: &Registry,
     machine_key: &MachineKey,
-    tree: &mut Snapshot,
+    tree: &mut Editing,
     record: &Record,
 ) -> Result<(), SecretError> {
     for edit in &record.edits {
         if let Some(context) = registry.resolve(&edit.context) {
             let after =
                 edit.after.as_ref().map(|row| opened_row(machine_key, context, edit, row)).transpose()?;
-            apply(tree, &TypedEdit { context, key: edit.key.clone(), at: edit.at, before: None, after });
+            tree.apply(&TypedEdit { context, key: edit.key.clone(), at: edit.at, before: None, after });
         }
     }
-    tree.revision = record.revision;
+    tree.tree_mut().revision = record.revision;
     Ok(())
 }
 
@@ -203,6 +210,11 @@ impl Foreign {
         tree
     }
 
+    /// A row as it was recorded last.
+    pub(crate) fn row(&self, context: &str, key: &[String]) -> Option<&RawRow> {
+        self.0.get(context)?.iter().find(|(own, _)| own == key).map(|(_, row)| row)
+    }
+
     fn apply(&mut self, edit: &RawEdit) {
         let rows = self.0.entry(edit.context.clone()).or_default();
         let index = rows.iter().position(|(key, _)| *key == edit.key);
@@ -224,17 +236,7 @@ pub(crate) fn difference(
     (from, from_foreign): (&Snapshot, &Foreign),
     (to, to_foreign): (&Snapshot, &Foreign),
 ) -> (Vec<TypedEdit>, Vec<RawEdit>) {
-    let mut typed = Vec::new();
-    for context in registry.contexts() {
-        let rows = |tree: &Snapshot| -> Vec<(Vec<String>, Row)> {
-            let key = |row: &Row| row.key(context).into_iter().map(str::to_owned).collect();
-            tree.rows_of(context).iter().map(|row| (key(row), row.clone())).collect()
-        };
-        for step in steps(&rows(from), &rows(to)) {
-            let Step { key, at, before, after } = step;
-            typed.push(TypedEdit { context, key, at, before, after });
-        }
-    }
+    let typed = typed_difference(registry, from, to);
     let mut raw = Vec::new();
     let names: std::collections::BTreeSet<&String> =
         from_foreign.0.keys().chain(to_foreign.0.keys()).collect();
@@ -248,6 +250,35 @@ pub(crate) fn difference(
     (typed, raw)
 }
 
+/// What leads from one tree to another, as far as this process knows the contexts.
+pub(crate) fn typed_difference(registry: &Registry, from: &Snapshot, to: &Snapshot) -> Vec<TypedEdit> {
+    let mut typed = Vec::new();
+    for context in registry.contexts() {
+        let path = context.full_path();
+        if let (Some(from), Some(to)) = (from.rows.get(&path), to.rows.get(&path))
+            && std::sync::Arc::ptr_eq(from, to)
+        {
+            continue;
+        }
+        let rows = |tree: &Snapshot| -> Vec<(Vec<String>, Row)> {
+            let key = |row: &Row| row.key(context).into_iter().map(str::to_owned).collect();
+            tree.rows_of(context).iter().map(|row| (key(row), row.clone())).collect()
+        };
+        for step in steps(&rows(from), &rows(to)) {
+            let Step { key, at, before, after } = step;
+            // A single row without values is as good as none.
+            if before.is_none()
+                && context.shape != crate::Shape::Table
+                && after.as_ref() == Some(&Row::default())
+            {
+                continue;
+            }
+            typed.push(TypedEdit { context, key, at, before, after });
+        }
+    }
+    typed
+}
+
 struct Step<R> {
     key: Vec<String>,
     at: Option<usize>,
@@ -257,32 +288,35 @@ struct Step<R> {
 
 /// Deletions, changes and insertions that make `from` into `to`, order included.
 fn steps<R: Clone + PartialEq>(from: &[(Vec<String>, R)], to: &[(Vec<String>, R)]) -> Vec<Step<R>> {
-    let order = |rows: &[(Vec<String>, R)], others: &[(Vec<String>, R)]| -> Vec<Vec<String>> {
-        let has = |key: &Vec<String>| others.iter().any(|(other, _)| other == key);
-        rows.iter().map(|(key, _)| key.clone()).filter(has).collect()
-    };
+    let old: HashMap<&Vec<String>, &R> = from.iter().map(|(key, row)| (key, row)).collect();
+    let new: HashSet<&Vec<String>> = to.iter().map(|(key, _)| key).collect();
     // Rows that stay keep their places unless their order changed: then all are taken out and put back.
-    let stay: Vec<Vec<String>> =
-        if order(from, to) == order(to, from) { order(from, to) } else { Vec::new() };
+    let in_order = from
+        .iter()
+        .map(|(key, _)| key)
+        .filter(|key| new.contains(key))
+        .eq(to.iter().map(|(key, _)| key).filter(|key| old.contains_key(key)));
+    let stays = |key: &Vec<String>| in_order && new.contains(key) && old.contains_key(key);
     let mut steps = Vec::new();
     let mut at = 0;
     for (key, row) in from {
-        if stay.contains(key) {
+        if stays(key) {
             at += 1;
         } else {
             steps.push(Step { key: key.clone(), at: Some(at), before: Some(row.clone()), after: None });
         }
     }
     for (at, (key, row)) in to.iter().enumerate() {
-        if !stay.contains(key) {
-            steps.push(Step { key: key.clone(), at: Some(at), before: None, after: Some(row.clone()) });
-        } else if let Some((_, old)) = from.iter().find(|(other, old)| other == key && old != row) {
-            steps.push(Step {
-                key: key.clone(),
-                at: None,
-                before: Some(old.clone()),
-                after: Some(row.clone()),
-            });
+        let before = old.get(key).filter(|_| stays(key)).copied();
+        match before {
+            None => {
+                steps.push(Step { key: key.clone(), at: Some(at), before: None, after: Some(row.clone()) });
+            }
+            Some(before) if before != row => {
+                let (before, after) = (Some(before.clone()), Some(row.clone()));
+                steps.push(Step { key: key.clone(), at: None, before, after });
+            }
+            Some(_) => {}
         }
     }
     steps
@@ -358,6 +392,8 @@ pub(crate) fn shown(machine_key: &MachineKey, registry: &Registry, record: &Reco
         author: Author(record.author.clone()),
         comment: record.comment.clone(),
         forced: record.forced,
+        confirm_by: record.confirm_by,
+        settles: record.settles,
         edits: record.edits.iter().map(|edit| shown_raw(machine_key, registry, edit)).collect(),
     }
 }

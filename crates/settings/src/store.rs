@@ -1,9 +1,11 @@
 //! The store of one data directory: the tree in memory, its journal on disk, and those who follow it.
 
-use crate::apply::{Evaluated, TypedEdit, apply, effects, evaluate, introduced};
+use crate::apply::{Evaluated, TypedEdit, effects, evaluate, introduced};
+use crate::editing::Editing;
 use crate::files;
 use crate::journal::{self, Damage, FileMedium, Medium, MemoryMedium, Position, Record};
 use crate::machine_key::{MachineKeyError, sync_directory};
+use crate::pending::{self, Pending};
 use crate::revision::{self, Foreign, Revision, RowChange, SecretError};
 use crate::{
     ActionContext, ActionOutput, Author, Change, Context, MachineKey, Problem, Problems, Registry, Settings,
@@ -100,17 +102,24 @@ pub struct Store {
     revision: watch::Sender<u64>,
 }
 
-struct Journal {
+pub(crate) struct Journal {
     medium: Box<dyn Medium>,
     position: Position,
+    /// The change that goes back by itself unless it is confirmed.
+    pub(crate) pending: Option<Pending>,
 }
 
 /// Edits of a change, and what they make of the tree.
-struct Prepared {
-    snapshot: Snapshot,
-    typed: Vec<TypedEdit>,
-    raw: Vec<journal::RawEdit>,
-    committed: Committed,
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) typed: Vec<TypedEdit>,
+    pub(crate) raw: Vec<journal::RawEdit>,
+    pub(crate) committed: Committed,
+    /// Until when it must be confirmed.
+    pub(crate) confirm_by: Option<OffsetDateTime>,
+    /// The revision that it confirms or takes back.
+    pub(crate) settles: Option<u64>,
 }
 
 impl Store {
@@ -163,7 +172,7 @@ impl Store {
         medium: Box<dyn Medium>,
     ) -> Self {
         let snapshot = Snapshot::initial(registry.contexts());
-        let journal = Mutex::new(Journal { medium, position: Position::default() });
+        let journal = Mutex::new(Journal { medium, position: Position::default(), pending: None });
         let current = ArcSwap::from_pointee(snapshot);
         Self { registry, data_dir, machine_key, lock, journal, current, revision: watch::Sender::new(0) }
     }
@@ -226,13 +235,85 @@ impl Store {
     /// # Errors
     /// Everything that speaks against the change; nothing of it was kept.
     pub fn commit(&self, change: &Change, now: OffsetDateTime) -> Result<Committed, Problems> {
+        self.commit_within(change, None, now)
+    }
+
+    /// Like [`commit`](Self::commit), but the change is taken back by itself unless [`confirm`](Self::confirm) comes within
+    /// so many minutes.
+    ///
+    /// # Errors
+    /// Everything that speaks against the change, and another change that waits for its confirmation.
+    pub fn commit_confirmed(
+        &self,
+        change: &Change,
+        minutes: u32,
+        now: OffsetDateTime,
+    ) -> Result<Committed, Problems> {
+        self.commit_within(change, Some(pending::wait(minutes)?), now)
+    }
+
+    fn commit_within(
+        &self,
+        change: &Change,
+        wait: Option<time::Duration>,
+        now: OffsetDateTime,
+    ) -> Result<Committed, Problems> {
         let comment = change.comment.as_deref();
-        self.write(&change.author, comment, change.force, now, |_, base| {
-            let Evaluated { snapshot, edits: typed, restart, remarks } =
+        self.settle(now)?;
+        self.write(&change.author, comment, change.force, now, |journal, base| {
+            let confirm_by = match (&journal.pending, wait) {
+                (Some(pending), Some(_)) => return Err(pending.in_the_way()),
+                (_, wait) => wait.map(|wait| now + wait),
+            };
+            let Evaluated { snapshot, edits: typed, restart, mut remarks } =
                 evaluate(&self.registry, base, change)?;
+            let confirm_by = confirm_by.filter(|_| !typed.is_empty());
+            remarks.extend(confirm_by.map(pending::remark));
             let committed = Committed { revision: snapshot.revision, restart, remarks };
-            Ok(Prepared { snapshot, typed, raw: Vec::new(), committed })
+            Ok(Prepared { snapshot, typed, committed, confirm_by, ..Prepared::default() })
         })
+    }
+
+    /// The change that goes back by itself unless it is confirmed.
+    pub fn pending(&self) -> Option<Pending> {
+        self.journal().pending.clone()
+    }
+
+    /// Keeps the change that waits for it.
+    ///
+    /// # Errors
+    /// None waits, or no longer.
+    pub fn confirm(&self, author: &Author, now: OffsetDateTime) -> Result<Committed, Problems> {
+        self.settle(now)?;
+        self.write(author, None, false, now, |journal, base| {
+            let Some(pending) = &journal.pending else { return Err(pending::none()) };
+            Ok(pending.confirmed(base))
+        })
+    }
+
+    /// Takes back the change that was not confirmed in time, if there is one. Whoever opens or refreshes a store does this
+    /// next; so does every change.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn settle(&self, now: OffsetDateTime) -> Result<Option<Committed>, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let over = |journal: &Journal| journal.pending.clone().filter(|pending| pending.is_over(now));
+        let Some(pending) = over(&self.journal()) else { return Ok(None) };
+        let comment = format!("revision {} was not confirmed and is taken back", pending.revision);
+        let author = Author(pending::AUTHOR.to_owned());
+        let committed = self.write(&author, Some(&comment), true, now, |journal, base| {
+            // Another process may have been faster.
+            let Some(pending) = over(journal) else {
+                let committed = Committed { revision: base.revision, ..Committed::default() };
+                return Ok(Prepared { snapshot: base.clone(), committed, ..Prepared::default() });
+            };
+            let records = self.records(journal).map_err(|error| unavailable(&error))?;
+            let prepared = pending.taken_back(&self.registry, &self.machine_key, base, &records);
+            prepared.map_err(|error| unavailable(&error.into()))
+        })?;
+        tracing::warn!(revision = committed.revision, "{comment}");
+        Ok(Some(committed))
     }
 
     /// Checks a change as a whole and tells what it would do.
@@ -281,8 +362,12 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Committed, Problems> {
         let comment = format!("rollback to revision {to}");
+        self.settle(now)?;
         self.write(author, Some(&comment), force, now, |journal, base| {
-            self.rolled_back(journal, base, to, force)
+            let mut prepared = self.rolled_back(journal, base, to, force)?;
+            // Whoever goes back to before the change that waits has decided on it.
+            prepared.settles = journal.pending.as_ref().map(|p| p.revision).filter(|revision| to < *revision);
+            Ok(prepared)
         })
     }
 
@@ -306,10 +391,11 @@ impl Store {
     ) -> Result<Prepared, Problems> {
         let records = self.records(journal).map_err(|error| unavailable(&error))?;
         let (typed, raw) = self.between(&records, base.revision, to)?;
-        let mut snapshot = base.clone();
+        let mut tree = Editing::new(base.clone());
         for edit in &typed {
-            apply(&mut snapshot, edit);
+            tree.apply(edit);
         }
+        let mut snapshot = tree.into_tree();
         let problems = introduced(&self.registry, base, &snapshot, force);
         if !problems.is_empty() {
             return Err(Problems(problems));
@@ -319,7 +405,7 @@ impl Store {
         }
         let (restart, remarks) = effects(&typed);
         let committed = Committed { revision: snapshot.revision, restart, remarks };
-        Ok(Prepared { snapshot, typed, raw, committed })
+        Ok(Prepared { snapshot, typed, raw, committed, ..Prepared::default() })
     }
 
     /// Runs a command that a context declares beyond get, set, add and delete, and commits its edits as one change.
@@ -424,12 +510,15 @@ impl Store {
         if records.is_empty() {
             return Ok(false);
         }
-        let mut snapshot = Snapshot::clone(&self.current.load());
+        let mut tree = Editing::new(Snapshot::clone(&self.current.load()));
         for record in &records {
-            revision::replay(&self.registry, &self.machine_key, &mut snapshot, record)?;
+            revision::replay(&self.registry, &self.machine_key, &mut tree, record)?;
+        }
+        for record in &records {
+            pending::follow(&mut journal.pending, record);
         }
         journal.position = position;
-        self.publish(snapshot);
+        self.publish(tree.into_tree());
         Ok(true)
     }
 
@@ -456,12 +545,12 @@ impl Store {
             return Err(problem.hint("revisions lists them").into());
         }
         let tree = |revision: u64| -> Result<(Snapshot, Foreign), Problems> {
-            let mut tree = Snapshot::initial(self.registry.contexts());
+            let mut tree = Editing::new(Snapshot::initial(self.registry.contexts()));
             for record in records.iter().take_while(|record| record.revision <= revision) {
                 revision::replay(&self.registry, &self.machine_key, &mut tree, record)
                     .map_err(|error| unavailable(&error.into()))?;
             }
-            Ok((tree, Foreign::at(&self.registry, records, revision)))
+            Ok((tree.into_tree(), Foreign::at(&self.registry, records, revision)))
         };
         let ((old, old_foreign), (new, new_foreign)) = (tree(from)?, tree(to)?);
         Ok(revision::difference(&self.registry, (&old, &old_foreign), (&new, &new_foreign)))
@@ -481,18 +570,23 @@ impl Store {
         let _lock = self.lock().map_err(|error| unavailable(&error))?;
         self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
         let base = self.current.load_full();
-        let Prepared { snapshot, typed, mut raw, committed } = prepare(&journal, &base)?;
+        let Prepared { mut snapshot, typed, mut raw, mut committed, confirm_by, settles } =
+            prepare(&journal, &base)?;
         for edit in &typed {
             raw.push(
                 revision::raw_edit(&self.machine_key, edit).map_err(|error| unavailable(&error.into()))?,
             );
         }
-        if raw.is_empty() {
+        if raw.is_empty() && settles.is_none() {
             return Ok(committed);
         }
+        snapshot.revision = base.revision + 1;
+        committed.revision = snapshot.revision;
         let mut record = Record::new(&author.0, comment, forced, now, raw);
+        (record.confirm_by, record.settles) = (confirm_by, settles);
         self.append(&mut journal, &mut record)
             .map_err(|source| unavailable(&OpenError::Io { path: self.journal_path(), source }))?;
+        pending::follow(&mut journal.pending, &record);
         self.publish(snapshot);
         Ok(committed)
     }

@@ -594,3 +594,6 @@ proptest! {
         }
     }
 }
+
+#[path = "transaction_tests.rs"]
+mod transactions;

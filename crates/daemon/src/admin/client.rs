@@ -2,7 +2,7 @@
 
 use super::socket::{directory, short};
 use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
-use openadp_settings::{ActionDone, Change, MaskedSnapshot, Preview, Problems, Revision, RowChange};
+use openadp_settings::{ActionDone, Change, MaskedSnapshot, Pending, Preview, Problems, Revision, RowChange};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -107,7 +107,31 @@ impl Client {
     /// # Errors
     /// The process cannot be reached or refuses the change.
     pub fn commit(&mut self, change: &Change) -> Result<Done, ClientError> {
-        self.ask(&Request::Commit { change: change.clone(), dry_run: false })
+        self.ask(&Request::Commit { change: change.clone(), dry_run: false, confirm_within: None })
+    }
+
+    /// Commits a change that goes back by itself unless it is confirmed within so many minutes.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses the change.
+    pub fn commit_confirmed(&mut self, change: &Change, minutes: u32) -> Result<Done, ClientError> {
+        self.ask(&Request::Commit { change: change.clone(), dry_run: false, confirm_within: Some(minutes) })
+    }
+
+    /// Keeps the change that waits for its confirmation.
+    ///
+    /// # Errors
+    /// The process cannot be reached, or no change waits.
+    pub fn confirm(&mut self) -> Result<Done, ClientError> {
+        self.ask(&Request::Confirm)
+    }
+
+    /// The change that waits for its confirmation.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read its settings.
+    pub fn pending(&mut self) -> Result<Option<Pending>, ClientError> {
+        self.ask(&Request::Pending)
     }
 
     /// What a change would do.
@@ -115,7 +139,7 @@ impl Client {
     /// # Errors
     /// The process cannot be reached or refuses the change.
     pub fn preview(&mut self, change: &Change) -> Result<Preview, ClientError> {
-        self.ask(&Request::Commit { change: change.clone(), dry_run: true })
+        self.ask(&Request::Commit { change: change.clone(), dry_run: true, confirm_within: None })
     }
 
     /// Revisions from one number to another, at most the last [`MAX_REVISIONS`](super::MAX_REVISIONS) of them.

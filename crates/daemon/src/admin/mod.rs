@@ -18,13 +18,13 @@ pub use server::{Admin, AdminSocket, Interfaces};
 pub use socket::author;
 
 use openadp_settings::{
-    ActionDone, Change, Committed, MaskedSnapshot, Preview, Problems, Revision, RowChange,
+    ActionDone, Change, Committed, MaskedSnapshot, Pending, Preview, Problems, Revision, RowChange,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Most bytes of a request: a change with some hundred certificates.
-pub(crate) const MAX_REQUEST: usize = 4 * 1024 * 1024;
+/// Most bytes of a request: the tree of a large site, imported as one change.
+pub(crate) const MAX_REQUEST: usize = 16 * 1024 * 1024;
 /// Most bytes of an answer: a snapshot or a list of revisions of a large site.
 pub(crate) const MAX_ANSWER: usize = 256 * 1024 * 1024;
 /// Most revisions of one answer.
@@ -48,7 +48,14 @@ pub enum Request {
         /// Change nothing.
         #[serde(default)]
         dry_run: bool,
+        /// Take it back by itself unless it is confirmed within so many minutes.
+        #[serde(default)]
+        confirm_within: Option<u32>,
     },
+    /// Keeps the change that waits for its confirmation; answered with [`Done`].
+    Confirm,
+    /// The change that waits for its confirmation; answered with [`Pending`] or nothing.
+    Pending,
     /// The last revisions up to and including `to`; answered with a list of [`Revision`].
     Revisions {
         /// The oldest wanted.
@@ -154,6 +161,7 @@ pub(crate) enum Content {
     Changes(Vec<RowChange>),
     Done(Done),
     Hello(Hello),
+    Pending(Option<Pending>),
     Preview(Preview),
     Revision(u64),
     Revisions(Vec<Revision>),

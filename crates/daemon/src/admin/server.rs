@@ -30,6 +30,9 @@ const WRITE: Duration = Duration::from_secs(30);
 /// Time that `status` waits for interfaces to follow a revision.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Time between two looks at the deadline of a change that waits for its confirmation.
+const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Tells how the interfaces are once a revision is applied; the socket stops waiting after a second.
 pub type Interfaces =
     Arc<dyn Fn(u64) -> Pin<Box<dyn Future<Output = Vec<InterfaceStatus>> + Send>> + Send + Sync>;
@@ -82,6 +85,13 @@ impl AdminSocket {
         let socket = Self { path };
         let sessions = Arc::new(Semaphore::new(MAX_SESSIONS));
         let session_tasks = tasks.clone();
+        let (deadlines, over) = (keep_deadlines(admin.clone(), tasks.clone()), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = deadlines => {}
+            }
+        });
         tasks.spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -224,6 +234,7 @@ async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTr
 fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content, Problems> {
     let Admin { name, store, clock, changed, .. } = admin;
     let before = store.current().revision();
+    settle(admin);
     let content = match request {
         Request::Hello => Content::Hello(Hello {
             process: name.clone(),
@@ -235,14 +246,16 @@ fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content,
             store.refresh().map_err(|error| unreadable(&error))?;
             Content::Snapshot(store.current().masked())
         }
-        Request::Commit { change, dry_run } => {
+        Request::Commit { change, dry_run, confirm_within } => {
             let change = Change { author: author.clone(), ..change };
-            if dry_run {
-                Content::Preview(store.preview(&change)?)
-            } else {
-                Content::Done(store.commit(&change, clock.now())?)
+            match confirm_within {
+                _ if dry_run => Content::Preview(store.preview(&change)?),
+                Some(minutes) => Content::Done(store.commit_confirmed(&change, minutes, clock.now())?),
+                None => Content::Done(store.commit(&change, clock.now())?),
             }
         }
+        Request::Confirm => Content::Done(store.confirm(author, clock.now())?),
+        Request::Pending => Content::Pending(store.pending()),
         Request::Revisions { from, to } => {
             store.refresh().map_err(|error| unreadable(&error))?;
             let to = to.min(store.current().revision());
@@ -273,6 +286,41 @@ fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content,
         changed();
     }
     Ok(content)
+}
+
+/// Takes back what was not confirmed in time. Where that fails the disk is full, say: reading goes on, and the next look
+/// tries again.
+fn settle(Admin { store, clock, .. }: &Admin) -> bool {
+    match store.settle(clock.now()) {
+        Ok(settled) => settled.is_some(),
+        Err(error) => {
+            tracing::error!(%error, "an unconfirmed change cannot be taken back");
+            false
+        }
+    }
+}
+
+/// Watches the deadline of a change that waits for its confirmation, whoever made it.
+async fn keep_deadlines(admin: Admin, tasks: TaskTracker) {
+    let mut revisions = admin.store.watch();
+    loop {
+        let looked = admin.clone();
+        let look = tasks.spawn_blocking(move || {
+            if settle(&looked) {
+                (looked.changed)();
+            }
+            looked.store.pending().is_some()
+        });
+        match look.await {
+            // Not one sleep until the deadline: the clock may jump.
+            Ok(true) => tokio::time::sleep(DEADLINE_PAUSE).await,
+            Ok(false) | Err(_) => {
+                if revisions.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 fn unreadable(error: &OpenError) -> Problems {

@@ -45,6 +45,10 @@ struct Running {
 
 impl Running {
     fn start(data_dir: &Path, name: &str) -> Self {
+        Self::start_at(data_dir, name, Arc::new(Noon))
+    }
+
+    fn start_at(data_dir: &Path, name: &str, clock: Arc<dyn Clock>) -> Self {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let store = Store::open(data_dir, registry()).unwrap();
         let wakes = Arc::new(AtomicU32::new(0));
@@ -52,7 +56,7 @@ impl Running {
         let admin = Admin {
             name: name.to_owned(),
             store: store.clone(),
-            clock: Arc::new(Noon),
+            clock,
             changed: Arc::new(move || {
                 count.fetch_add(1, Ordering::Relaxed);
             }),
@@ -226,4 +230,37 @@ fn users_have_names() {
     assert_eq!(socket::user_name(passwd, 1000), "bwadmin");
     assert_eq!(socket::user_name(passwd, 5), "uid:5");
     assert_eq!(socket::user_name(passwd, 77), "uid:77");
+}
+
+struct Settable(std::sync::atomic::AtomicI64);
+impl Clock for Settable {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn a_process_takes_back_what_nobody_confirms() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Settable(1000.into()));
+    let running = Running::start_at(dir.path(), "adp", clock.clone());
+    let data_dir = dir.path().to_owned();
+    blocking(move || {
+        let client = &mut discover(&data_dir)[0];
+        assert_eq!(client.pending().unwrap(), None);
+        assert!(matches!(client.confirm(), Err(ClientError::Refused(_))));
+        client.commit_confirmed(&paint("red"), 1).unwrap();
+        assert_eq!(client.pending().unwrap().unwrap().revision, 1);
+        assert_eq!(client.confirm().unwrap().revision, 2);
+        client.commit_confirmed(&paint("blue"), 1).unwrap();
+    })
+    .await;
+    let mut revisions = running.store.watch();
+    clock.0.store(1060, Ordering::Relaxed);
+    // Nobody asks for anything any more.
+    while *revisions.borrow_and_update() < 4 {
+        revisions.changed().await.unwrap();
+    }
+    assert_eq!(running.store.get::<Door>().colour, "red");
+    running.stop().await;
 }
