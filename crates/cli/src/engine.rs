@@ -206,7 +206,7 @@ impl Session {
     }
 
     /// The level that a prompt names, and the command that stands in the place of its last level.
-    fn enter(&self, prompt: &words::Prompt<'_>) -> Result<(LevelId, Option<String>), Failure> {
+    pub(crate) fn enter(&self, prompt: &words::Prompt<'_>) -> Result<(LevelId, Option<String>), Failure> {
         let here = self.levels.get(self.at).tree;
         let tree = prompt.root.tree(here);
         if prompt.absolute {

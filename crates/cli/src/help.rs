@@ -61,7 +61,7 @@ pub(crate) fn level(levels: &Levels, at: LevelId) -> Vec<String> {
 }
 
 /// The first sentence without its full stop, for a list.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let text = paragraph(text);
     let end = text.find([';', ':']).into_iter().chain(text.find(". ")).min().unwrap_or(text.len());
     text[..end].trim_end_matches('.').to_owned()

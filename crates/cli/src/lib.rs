@@ -12,13 +12,16 @@
 mod arguments;
 mod backend;
 mod commands;
+mod complete;
 mod console;
 mod engine;
 mod execute;
 mod failure;
 mod general;
 mod help;
+mod keys;
 mod levels;
+mod line;
 mod modules;
 mod run;
 mod show;
@@ -27,6 +30,7 @@ mod transaction;
 mod words;
 
 pub use backend::{Applied, Backend, BackendError, Installation};
+pub use complete::{Candidate, Completion};
 pub use console::Console;
 pub use engine::{Flow, Format, Options, Session};
 pub use failure::Code;

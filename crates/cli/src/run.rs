@@ -58,6 +58,19 @@ struct Arguments {
     /// The installation
     #[arg(long, env = "ADP_DATA_DIR", default_value = "/var/lib/openadp")]
     data_dir: PathBuf,
+    /// No line editing: lines are typed as into any other program
+    #[arg(long)]
+    plain: bool,
+    /// What the terminal calls itself
+    #[arg(long, env = "TERM", hide = true, hide_env = true)]
+    term: Option<OsString>,
+}
+
+impl Arguments {
+    /// Whether lines are edited where they are typed.
+    fn edits(&self) -> bool {
+        !self.plain && self.term.as_ref().is_some_and(|term| !term.is_empty() && term != "dumb")
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -108,7 +121,7 @@ fn start(arguments: &Arguments) -> Result<Code, (Code, String)> {
     };
     let backend = Installation::new(&arguments.data_dir, registry.clone());
     let mut session = Session::new(&registry, Box::new(backend), options);
-    let mut terminal = Terminal::new(secrets);
+    let mut terminal = Terminal::new(secrets, arguments.edits());
     let given: Vec<String> = arguments.line.iter().chain(&arguments.command).cloned().collect();
     let code = if !given.is_empty() {
         lines(&mut session, &mut terminal, given.iter().map(String::as_str), arguments, false)
@@ -176,7 +189,7 @@ fn converse(session: &mut Session, terminal: &mut Terminal, arguments: &Argument
     let mut code = Code::Done;
     loop {
         let prompt = if text || interactive { session.prompt() } else { String::new() };
-        let line = match terminal.read(&prompt) {
+        let line = match terminal.command(&prompt, session) {
             Typed::Line(line) => line,
             Typed::Abandoned => continue,
             Typed::End => {

@@ -1,14 +1,23 @@
 //! The terminal: a thin shell around a session.
+//!
+//! A line is read by the terminal's own line discipline, or, where somebody types commands into a terminal that can move its
+//! cursor, by [`Editor`]. Both send the same bytes to who only types.
 
 use crate::console::Console;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use crate::engine::Session;
+use crate::keys::{self, Key};
+use crate::line::{Editor, MAX_LINE, Made};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
 /// What Ctrl-C sends.
 const INTERRUPT: u8 = 3;
-/// Longest line: a certificate typed in one, with much to spare.
-const MAX_LINE: usize = 1024 * 1024;
+/// How long nobody types before a hint appears. Scripts type whole lines, so they never see one.
+const PENSIVE: Timespec = Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
 
 /// A line that was typed.
 pub(crate) enum Typed {
@@ -21,14 +30,57 @@ pub(crate) enum Typed {
 /// Standard input and output.
 pub(crate) struct Terminal {
     interactive: bool,
+    editing: bool,
     broken: bool,
     secrets: Vec<(String, String)>,
+    input: Input,
+}
+
+/// What was received and not used yet.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    /// How much of it is used.
+    start: usize,
+    /// How much of the rest the terminal has shown already.
+    echoed: usize,
+}
+
+impl Input {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.rest().get(..count).unwrap_or_default().to_vec();
+        self.start += taken.len();
+        self.echoed = self.echoed.saturating_sub(taken.len());
+        taken
+    }
+
+    /// Waits for more; false at the end.
+    fn more(&mut self) -> bool {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        let mut chunk = [0; 16 * 1024];
+        let read = loop {
+            match rustix::io::read(rustix::stdio::stdin(), &mut chunk) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other.unwrap_or(0),
+            }
+        };
+        self.bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        read > 0
+    }
 }
 
 impl Terminal {
-    /// `secrets` are names of attributes and what to answer where they are asked for.
-    pub(crate) fn new(secrets: Vec<(String, String)>) -> Self {
-        Self { interactive: io::stdin().is_terminal(), broken: false, secrets }
+    /// `secrets` are names of attributes and what to answer where they are asked for; `editing` says whether the terminal,
+    /// if it is one, can move its cursor.
+    pub(crate) fn new(secrets: Vec<(String, String)>, editing: bool) -> Self {
+        let interactive = io::stdin().is_terminal();
+        let editing = editing && interactive && io::stdout().is_terminal();
+        Self { interactive, editing, broken: false, secrets, input: Input::default() }
     }
 
     /// Whether nobody reads the output any more.
@@ -41,49 +93,141 @@ impl Terminal {
         self.broken |= out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
     }
 
-    /// Reads the next line of the standard input after a prompt.
-    pub(crate) fn read(&mut self, prompt: &str) -> Typed {
+    /// Reads the next command after its prompt.
+    pub(crate) fn command(&mut self, prompt: &str, session: &mut Session) -> Typed {
+        // What was typed ahead as whole lines has been shown already, and is taken as it is.
+        let ahead = self.input.echoed > 0
+            || (self.input.rest().is_empty()
+                && rustix::io::ioctl_fionread(rustix::stdio::stdin()).is_ok_and(|count| count > 0));
+        if !self.editing || ahead {
+            return self.read(prompt, true);
+        }
         // Before the prompt: whoever waits for it may type at once.
-        let _mode = self.interactive.then(|| Mode::change(interrupt_ends_line)).flatten();
+        let Some(_mode) = Mode::change(every_key) else { return self.read(prompt, true) };
         self.write(prompt);
-        let mut bytes = Vec::new();
-        let mut input = io::stdin().lock();
+        self.edit(prompt, session)
+    }
+
+    fn edit(&mut self, prompt: &str, session: &mut Session) -> Typed {
+        let history = session.typed();
+        let mut editor = Editor::new(prompt, &history, columns());
         loop {
-            let Ok(read) = input.fill_buf() else { return Typed::End };
-            if read.is_empty() {
-                if bytes.is_empty() {
+            let Some((key, count)) = keys::first(self.input.rest()) else {
+                if editor.wants_hint() && self.input.rest().is_empty() && nobody_types() {
+                    let before = editor.before();
+                    if let Some(ghost) = session.complete(&before, false).ghost(&before) {
+                        let mut out = String::new();
+                        editor.hint(&ghost, &mut out);
+                        self.write(&out);
+                    }
+                }
+                if !self.input.more() {
                     return Typed::End;
                 }
-                break;
+                editor.resize(columns());
+                continue;
+            };
+            self.input.take(count);
+            let mut out = String::new();
+            // A key behind which more is waiting was not pressed but pasted.
+            let pasted = key == Key::Tab && !self.input.rest().is_empty();
+            let made = if pasted {
+                editor.literal(' ', &mut out);
+                Made::Nothing
+            } else {
+                editor.key(key, &mut out)
+            };
+            if made == Made::Complete {
+                let completion = session.complete(&editor.before(), true);
+                editor.complete(&completion, &mut out);
             }
-            let ends = |byte: &u8| *byte == b'\n' || (self.interactive && *byte == INTERRUPT);
-            let end = read.iter().position(ends);
-            let count = end.map_or(read.len(), |end| end + 1);
-            bytes.extend_from_slice(&read[..count]);
-            input.consume(count);
-            if end.is_some() {
-                break;
+            self.write(&out);
+            match made {
+                Made::Nothing | Made::Complete => {}
+                Made::Line(line) => return Typed::Line(line),
+                Made::Abandoned => return Typed::Abandoned,
+                Made::End => return Typed::End,
             }
-            if bytes.len() > MAX_LINE {
+            if self.broken {
                 return Typed::End;
             }
         }
-        drop(input);
-        if self.interactive && bytes.last() == Some(&INTERRUPT) {
+    }
+
+    /// Reads the next line of the standard input after a prompt; `shown` unless it is a secret.
+    fn read(&mut self, prompt: &str, shown: bool) -> Typed {
+        // Before the prompt: whoever waits for it may type at once.
+        let _mode = self.interactive.then(|| Mode::change(interrupt_ends_line)).flatten();
+        self.write(prompt);
+        let mut searched = 0;
+        let count = loop {
+            let rest = self.input.rest();
+            let ends = |byte: &u8| matches!(*byte, b'\n' | b'\r') || (self.interactive && *byte == INTERRUPT);
+            let new = rest.get(searched..).unwrap_or_default();
+            if let Some(end) =
+                new.iter().position(|byte| if self.interactive { ends(byte) } else { *byte == b'\n' })
+            {
+                break searched + end + 1;
+            }
+            searched = rest.len();
+            if searched > MAX_LINE {
+                return Typed::End;
+            }
+            if !self.input.more() {
+                if searched == 0 {
+                    return Typed::End;
+                }
+                break searched;
+            }
+            if self.interactive {
+                self.input.echoed = self.input.rest().len();
+            }
+        };
+        let unseen = self.interactive && self.input.echoed < count;
+        let mut bytes = self.input.take(count);
+        let interrupted = self.interactive && bytes.last() == Some(&INTERRUPT);
+        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r' | &INTERRUPT)) {
+            bytes.pop();
+        }
+        let line = String::from_utf8_lossy(&bytes).into_owned();
+        if unseen {
+            // It came while keys were read one by one, and the terminal has not shown it.
+            let visible: String = line.chars().filter(|character| shown && !character.is_control()).collect();
+            self.write(&visible);
+            self.write(if interrupted { "^C" } else { "\n" });
+        }
+        if interrupted {
             self.write("\n");
             return Typed::Abandoned;
         }
-        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            bytes.pop();
-        }
-        Typed::Line(String::from_utf8_lossy(&bytes).into_owned())
+        Typed::Line(line)
     }
+}
+
+fn columns() -> usize {
+    tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col.into())
+}
+
+/// Whether nothing is typed for a while.
+fn nobody_types() -> bool {
+    let stdin = rustix::stdio::stdin();
+    matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PENSIVE)), Ok(0))
 }
 
 /// Lets Ctrl-C end the line in place of the process.
 fn interrupt_ends_line(mode: &mut Termios) {
     mode.special_codes[SpecialCodeIndex::VINTR] = 0;
     mode.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
+}
+
+/// Gives every key as it is pressed, unseen; return still counts as the end of a line, and output stays as it is.
+fn every_key(mode: &mut Termios) {
+    mode.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN);
+    mode.input_modes.insert(InputModes::ICRNL);
+    mode.special_codes[SpecialCodeIndex::VINTR] = 0;
+    mode.special_codes[SpecialCodeIndex::VQUIT] = 0;
+    mode.special_codes[SpecialCodeIndex::VMIN] = 1;
+    mode.special_codes[SpecialCodeIndex::VTIME] = 0;
 }
 
 fn no_echo(mode: &mut Termios) {
@@ -126,21 +270,18 @@ impl Console for Terminal {
     }
 
     fn ask(&mut self, question: &str) -> Option<String> {
-        match self.read(question) {
+        match self.read(question, true) {
             Typed::Line(line) => Some(line),
             Typed::Abandoned | Typed::End => None,
         }
     }
 
     fn ask_secret(&mut self, question: &str) -> Option<String> {
-        if !self.interactive {
-            return match self.read("") {
-                Typed::Line(line) => Some(line),
-                Typed::Abandoned | Typed::End => None,
-            };
+        let _mode = if self.interactive { Some(Mode::change(no_echo)?) } else { None };
+        match self.read(if self.interactive { question } else { "" }, false) {
+            Typed::Line(line) => Some(line),
+            Typed::Abandoned | Typed::End => None,
         }
-        let _mode = Mode::change(no_echo)?;
-        self.ask(question)
     }
 
     fn named_secret(&mut self, name: &str) -> Option<String> {

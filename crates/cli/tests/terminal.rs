@@ -1,8 +1,10 @@
 //! The binary on a terminal: banner, prompts, Ctrl-C, secrets without echo, the question before leaving.
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -17,12 +19,15 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let screen = || Stdio::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
         let child = Command::new(env!("CARGO_BIN_EXE_adpcli"))
             .arg("--data-dir")
             .arg(data_dir)
+            .env("TERM", "xterm")
             .stdin(screen())
             .stdout(screen())
             .stderr(screen())
@@ -36,11 +41,20 @@ impl Terminal {
         let mut shown = Vec::new();
         let mut byte = [0];
         while !shown.ends_with(end.as_bytes()) {
-            let read = self.keyboard.read(&mut byte).unwrap_or(0);
+            // Far above what anything needs, for loaded machines.
+            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+            let ready = poll(&mut [PollFd::new(&self.keyboard, PollFlags::IN)], Some(&patience)).unwrap();
+            let read = if ready > 0 { self.keyboard.read(&mut byte).unwrap_or(0) } else { 0 };
             assert_eq!(read, 1, "{end} does not come after {}", String::from_utf8_lossy(&shown));
             shown.push(byte[0]);
         }
         String::from_utf8(shown).unwrap()
+    }
+
+    /// Types something and a tab, and waits for what comes of it. What follows a tab at once counts as pasted.
+    fn completes(&mut self, typed: &str, end: &str) {
+        self.types(&format!("{typed}\t"));
+        self.until(end);
     }
 
     fn types(&mut self, text: &str) {
@@ -95,4 +109,57 @@ fn the_end_of_the_input_leaves_without_a_question() {
     terminal.until("CLI> ");
     terminal.types("\u{4}");
     assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+}
+
+/// Shown and erased again: what the terminal's cursor does is not told here, only that the words come.
+#[test]
+fn lines_are_edited_completed_and_recalled() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(dir.path());
+    terminal.until("CLI> ");
+    // Levels, the rest of a command.
+    terminal.completes("as_", "AS_CLI ");
+    terminal.types("\r");
+    terminal.until("AS_CLI> ");
+    terminal.completes("cd System/Clie", "ntIdentity ");
+    terminal.types("\r");
+    let prompt = "AS_CLI/System/ClientIdentity> ";
+    terminal.until(prompt);
+    for name in ["bwcticlient.webex.com", "other.example.net"] {
+        terminal.completes("ad", "add ");
+        terminal.types(&format!("{name}\r"));
+        assert!(terminal.until(&format!("\n{prompt}")).contains("...Done"));
+    }
+    // A key that exists; two that do are listed.
+    terminal.types("delete \t");
+    terminal.until("delete ");
+    let listed = terminal.until(&format!("{prompt}delete "));
+    assert!(listed.contains("bwcticlient.webex.com") && listed.contains("other.example.net"), "{listed}");
+    terminal.completes("o", "other.example.net ");
+    terminal.types("\r");
+    assert!(terminal.until(&format!("\n{prompt}")).contains("...Done"));
+    // The line before that, changed in the middle: `add x.example.net`.
+    terminal.types("\u{1b}[A\u{1b}[A\u{1}\u{1b}[1;5C\u{1b}[C\u{b}x.example.net\r");
+    assert!(terminal.until(&format!("\n{prompt}")).contains("...Done"));
+    terminal.types("get\r");
+    let shown = terminal.until(&format!("\n{prompt}"));
+    assert!(shown.contains("  x.example.net\r\n") && shown.contains("2 entries found."), "{shown}");
+    // A secret is asked for without the editor, and a line that holds one does not come back.
+    terminal.completes("cd ../NotificationP", "ushServer ");
+    terminal.types("\r");
+    let prompt = "AS_CLI/System/NotificationPushServer> ";
+    terminal.until(prompt);
+    terminal.types("set sharedSecret planted\r");
+    terminal.until(&format!("\n{prompt}"));
+    terminal.types("\u{1b}[A\r");
+    let recalled = terminal.until(&format!("\n{prompt}"));
+    assert!(!recalled.contains("planted"), "{recalled}");
+    terminal.types("cd\r");
+    terminal.until("\nAS_CLI> ");
+    // Whoever stops to think is shown how it may go on.
+    terminal.types("clie\u{15}hist");
+    assert!(terminal.until("\u{1b}[2m").ends_with("hist\u{1b}[2m"));
+    terminal.until("ory\u{1b}[0m\u{1b}[3D");
+    terminal.types("\u{3}");
+    terminal.until("^C\r\nAS_CLI> ");
 }
