@@ -1,9 +1,19 @@
-//! `docs/cli-reference.md` is made from the declarations; this test fails when it is stale.
+//! The pages of `docs/reference` are made from the declarations; this test fails when they are stale.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p openadp-cli --test reference` writes it anew.
+//! `UPDATE_GOLDEN=1 cargo test -p openadp-cli --test reference` writes them anew.
 
+mod common;
+
+use common::{Script, session};
+use openadp_cli::{Flow, Options, Session};
 use openadp_settings::{Apply, Context, Parameter, Registry, Role, Shape, Unused};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What stands above each page.
+const MADE: &str =
+    "<!-- Made from the declarations by crates/cli/tests/reference.rs; do not edit by hand. -->\n";
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
@@ -35,44 +45,138 @@ fn row(out: &mut String, parameter: &Parameter) -> std::fmt::Result {
     )
 }
 
-fn section(out: &mut String, context: &Context) -> std::fmt::Result {
-    writeln!(out, "\n## {}\n\n{}", context.full_path(), one_line(context.help))?;
+fn section(out: &mut String, context: &'static Context, session: &mut Session) -> std::fmt::Result {
+    let path = context.full_path();
+    writeln!(out, "\n## {path}\n\n{}", one_line(context.help))?;
+    if !context.aliases.is_empty() {
+        let aliases: Vec<String> = context.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        writeln!(out, "\nAlso: {}.", aliases.join(", "))?;
+    }
     if !context.parameters.is_empty() {
         writeln!(out, "\n| parameter | role | values | default | meaning |\n|---|---|---|---|---|")?;
         for parameter in context.parameters.iter().filter(|parameter| !parameter.hidden) {
             row(out, parameter)?;
         }
     }
-    let offered: Vec<&str> = match context.shape {
-        Shape::Single => vec!["get", "set", "clear"],
-        Shape::Table => vec!["get", "add", "set", "delete"],
-        Shape::Actions => Vec::new(),
+    let standard: &[&str] = match context.shape {
+        Shape::Single => &["get", "set", "clear"],
+        Shape::Table => &["get", "add", "set", "delete", "clear", "detail"],
+        Shape::Actions => &[],
     };
-    let offered = offered.into_iter().filter(|command| !context.without.contains(command));
-    let commands: Vec<String> = offered
-        .map(|command| format!("`{command}`"))
-        .chain(context.actions.iter().map(|action| format!("`{}` ({})", action.name, one_line(action.help))))
+    let actions = || context.actions.iter().map(|action| action.name);
+    // What is offered is what has a help.
+    let offered: Vec<&str> = standard
+        .iter()
+        .copied()
+        .filter(|name| !actions().any(|action| action == *name))
+        .filter(|name| asked(session, &path, name).is_some())
         .collect();
-    writeln!(out, "\nCommands: {}.", commands.join(", "))
+    let commands: Vec<String> =
+        offered.iter().copied().chain(actions()).map(|name| format!("`{name}`")).collect();
+    writeln!(out, "\nCommands: {}.", commands.join(", "))?;
+    // The standard ones take what the table says; the others are told in full.
+    for name in actions() {
+        let help = asked(session, &path, name).unwrap_or_default();
+        writeln!(out, "\n### {name}\n\n```\n{}\n```", help.trim_end())?;
+    }
+    Ok(())
+}
+
+/// What `help` says about a command of a context.
+fn asked(session: &mut Session, path: &str, command: &str) -> Option<String> {
+    let mut script = Script::default();
+    let flow = session.line(&format!("/{path}> help {command}"), &mut script);
+    let named = script.transcript.lines().any(|line| line == command);
+    (flow == Flow::Continue && named).then_some(script.transcript)
+}
+
+/// The page that a context is on: its tree and the first two levels of its path.
+fn page_of(context: &Context) -> String {
+    let mut levels = vec![context.tree.root().trim_end_matches("_CLI")];
+    levels.extend(context.path.split('/').take(2));
+    levels.join("-").to_lowercase()
+}
+
+/// The commands of every level, with their help.
+fn general(session: &mut Session) -> String {
+    let mut script = Script::default();
+    assert_eq!(session.line("help", &mut script), Flow::Continue);
+    let list = script.transcript.rsplit("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let mut page = format!("{MADE}\n# Commands of every level\n");
+    for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (short, name) = match entry.split_once(" (") {
+            Some((short, name)) => (Some(short), name.trim_end_matches(')')),
+            None => (None, entry),
+        };
+        let help = asked(session, "ADP_CLI", name).unwrap_or_else(|| panic!("{name} has no help"));
+        let short =
+            short.filter(|short| *short != name).map(|short| format!(" (`{short}`)")).unwrap_or_default();
+        write!(page, "\n## {name}{short}\n\n```\n{}\n```\n", help.trim_end()).expect("writing to a String");
+    }
+    page
+}
+
+fn anchor(path: &str) -> String {
+    path.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>().to_lowercase()
+}
+
+/// Every page by its name.
+fn pages() -> BTreeMap<String, String> {
+    let registry = Registry::new(openadp_cli::modules()).expect("declared well");
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut session = session(dir.path(), &registry, Options::default());
+    let mut pages = BTreeMap::new();
+    let mut index = format!(
+        "{MADE}\n# Reference\n\n[Commands of every level](commands.md) · [error codes](../errors.md)\n\n\
+         | context | what it is |\n|---|---|\n"
+    );
+    for context in registry.contexts() {
+        let (path, name) = (context.full_path(), page_of(context));
+        let what = one_line(context.help);
+        let what = what.split(". ").next().unwrap_or_default().trim_end_matches('.');
+        writeln!(index, "| [{path}]({name}.md#{}) | {what} |", anchor(&path)).expect("writing to a String");
+        let levels: Vec<&str> = context.path.split('/').take(2).collect();
+        let title = || format!("{MADE}\n# {}/{}\n", context.tree.root(), levels.join("/"));
+        let page = pages.entry(format!("{name}.md")).or_insert_with(title);
+        section(page, context, &mut session).expect("writing to a String");
+    }
+    pages.insert("README.md".to_owned(), index);
+    pages.insert("commands.md".to_owned(), general(&mut session));
+    pages
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
 }
 
 #[test]
-fn the_reference_page_says_what_is_declared() {
-    let registry = Registry::new(openadp_cli::modules()).expect("declared well");
-    let mut page = String::from(
-        "# CLI reference\n\nEvery context with its parameters and commands, made from the declarations (see the test \
-         `crates/cli/tests/reference.rs`); do not edit by hand.\n",
-    );
-    for context in registry.contexts() {
-        section(&mut page, context).expect("writing to a String");
-    }
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli-reference.md");
+fn the_reference_pages_say_what_is_declared() {
+    let (pages, folder) = (pages(), folder());
+    let kept = || -> BTreeMap<String, String> {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
+        files
+            .map(|file| {
+                let name = file.file_name().to_string_lossy().into_owned();
+                (name, std::fs::read_to_string(file.path()).unwrap_or_default())
+            })
+            .collect()
+    };
     #[expect(clippy::disallowed_methods, reason = "the documented switch that rewrites golden files")]
     if std::env::var("UPDATE_GOLDEN").is_ok() {
-        std::fs::write(&path, &page).expect("writing the page");
+        std::fs::create_dir_all(&folder).expect("making the folder");
+        for name in kept().keys().filter(|name| !pages.contains_key(*name)) {
+            std::fs::remove_file(folder.join(name)).expect("removing a page");
+        }
+        for (name, page) in &pages {
+            std::fs::write(folder.join(name), page).expect("writing a page");
+        }
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == page, "docs/cli-reference.md is stale: UPDATE_GOLDEN=1 writes it anew");
+    let kept = kept();
+    let stale: Vec<&String> =
+        pages.keys().chain(kept.keys()).filter(|name| pages.get(*name) != kept.get(*name)).collect();
+    assert!(stale.is_empty(), "docs/reference is stale ({stale:?}): UPDATE_GOLDEN=1 writes it anew");
+    let old = folder.with_file_name("cli-reference.md");
+    assert!(!old.exists(), "{} became docs/reference: remove it", old.display());
 }
 
 /// Parameters that have nothing to change are for guides and command files only, and few; a new one needs a reason good
