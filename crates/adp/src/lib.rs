@@ -33,6 +33,9 @@ enum Command {
 
 /// All of `main`.
 pub fn main() -> ExitCode {
+    if let Some(code) = openadp_daemon::generate(&Arguments::command(), std::env::args_os()) {
+        return code;
+    }
     let parsed =
         Arguments::command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
     match parsed {

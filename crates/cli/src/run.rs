@@ -5,7 +5,7 @@ use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Options, Session};
 use crate::failure::Code;
 use crate::modules;
 use crate::terminal::{Terminal, Typed, read_text};
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
 use openadp_settings::Registry;
 use std::ffi::OsString;
 use std::io::Write;
@@ -81,6 +81,10 @@ enum Output {
 
 /// Runs `adpcli` with these arguments.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = openadp_daemon::generate(&Arguments::command(), arguments.iter().cloned()) {
+        return code;
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {

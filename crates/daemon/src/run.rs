@@ -86,6 +86,9 @@ pub fn run(program: Program) -> ExitCode {
     let command = CommonArgs::augment_args(
         Command::new(program.name).about(program.about).version(env!("CARGO_PKG_VERSION")),
     );
+    if let Some(code) = crate::generate(&command, std::env::args_os()) {
+        return code;
+    }
     let parsed = command.try_get_matches().and_then(|matches| CommonArgs::from_arg_matches(&matches));
     match parsed {
         Ok(args) => run_with(program, &args),
