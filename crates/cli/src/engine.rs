@@ -92,6 +92,8 @@ pub struct Session {
     pub(crate) nesting: usize,
     /// Whether the line holds a secret and must not be kept.
     pub(crate) secret_seen: bool,
+    /// Names of all secret parameters.
+    secrets: Vec<&'static str>,
     /// Whether something that was done needs a restart.
     pub(crate) restart_needed: bool,
     /// The edits since `begin`.
@@ -112,6 +114,7 @@ impl Session {
             lines_seen: 0,
             nesting: 0,
             secret_seen: false,
+            secrets: secret_names(registry),
             restart_needed: false,
             open: None,
             registry: registry.clone(),
@@ -139,7 +142,7 @@ impl Session {
         let flow = self.run(line, io);
         self.pending.clear();
         // Lines with secrets are kept nowhere; neither are those that run others.
-        if !self.secret_seen && self.nesting == 0 {
+        if !self.secret_seen && self.nesting == 0 && !self.names_secret(line) {
             self.lines_seen += 1;
             self.history.push_back((self.lines_seen, line.to_owned()));
             if self.history.len() > MAX_HISTORY {
@@ -147,6 +150,14 @@ impl Session {
             }
         }
         flow
+    }
+
+    /// Whether a word follows the name of a secret: a line that went wrong, in another context say, may hold one as well.
+    fn names_secret(&self, line: &str) -> bool {
+        let words: Vec<&str> = line.split([' ', '\t', ';', '=']).filter(|word| !word.is_empty()).collect();
+        let names = words.split_last().map(|(_, before)| before).unwrap_or_default();
+        let secret = |name: &&str| self.secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name));
+        names.iter().any(secret)
     }
 
     pub(crate) fn run(&mut self, line: &str, io: &mut dyn Console) -> Flow {
@@ -489,6 +500,22 @@ impl Session {
         self.pending = pending;
         flow
     }
+}
+
+/// The names, with aliases, of all parameters and arguments that are secret.
+fn secret_names(registry: &Registry) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for context in registry.contexts() {
+        let arguments = context.actions.iter().flat_map(|action| action.arguments);
+        for parameter in context.parameters.iter().chain(arguments).filter(|parameter| parameter.is_secret())
+        {
+            names.push(parameter.name);
+            names.extend(parameter.aliases);
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What a word means.
