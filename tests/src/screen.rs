@@ -46,6 +46,17 @@ impl Screen {
         self.keyboard.write_all(keys.as_bytes()).context("typing")
     }
 
+    /// Pastes any amount of text at once, while what appears is read on.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn paste(&mut self, text: String) -> Result<()> {
+        let mut keyboard = self.keyboard.try_clone()?;
+        // A program that ends early takes the rest no more; that is for the test to see.
+        std::thread::spawn(move || drop(keyboard.write_all(text.as_bytes())));
+        Ok(())
+    }
+
     /// Reads what appears; false at the end.
     fn more(&mut self) -> Result<bool> {
         let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
@@ -101,6 +112,15 @@ impl Screen {
         self.keys(&format!("{line}\r"))?;
         self.until("\n")?;
         Ok(self.prompt()?.replace("\r\n", "\n"))
+    }
+
+    /// Waits for the end of the program; gives what appeared and was not asked for.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn rest(&mut self) -> Result<String> {
+        while self.more()? {}
+        Ok(std::mem::take(&mut self.shown))
     }
 
     /// Waits for the end of the program; gives its exit code.

@@ -1,7 +1,7 @@
 //! Operators' expect scripts, run by the real `expect`: what a terminal shows is the same byte by byte whatever it is called.
 
 use anyhow::{Context as _, Result, ensure};
-use openadp_suite::{binary, repository};
+use openadp_suite::{Screen, binary, repository};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -132,6 +132,26 @@ fn a_session_is_the_same_byte_by_byte_on_every_terminal() -> Result<()> {
         let shown = String::from_utf8(output.stdout)?;
         ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         ensure!(shown == SESSION.replace('\n', "\r\n"), "{terminal:?}:\n{shown}\n{shown:?}");
+    }
+    Ok(())
+}
+
+/// More than a terminal holds at once, while commands are running.
+#[test]
+fn lines_pasted_at_once_are_all_run() -> Result<()> {
+    for terminal in ["xterm", "dumb"] {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary("adpcli"));
+        command.arg("--data-dir").arg(folder.path()).env("TERM", terminal);
+        let mut screen = Screen::start(command)?;
+        let adds: String = (0..300).map(|number| format!("add client{number}.example.net\r")).collect();
+        screen.paste(format!("AS_CLI/System/ClientIdentity\r{adds}get\rexit\rY\r"))?;
+        let shown = screen.rest()?;
+        ensure!(
+            shown.matches("...Done").count() == 300 && shown.contains("300 entries found."),
+            "{terminal}: {shown}"
+        );
+        ensure!(screen.end()? == Some(0), "{terminal}: {shown}");
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! the context, or on the files of the data directory itself while none runs.
 //!
 //! The crate must not know what any setting means. Reading order: [`modules`], [`Session`] (a line in, effects and output
-//! out; it does no input or output of its own), [`Backend`], [`Console`], [`run`].
+//! out; it does no input or output of its own), [`Backend`], [`Completion`], [`Console`], [`run`].
 //! What operators type and read is in cli.md of the protocol pages.
 
 mod arguments;

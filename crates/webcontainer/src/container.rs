@@ -1,6 +1,7 @@
 //! The container: applications on connections.
 
 use crate::activity::{Activity, Allowed, Watched};
+use crate::binding::Bindings;
 use crate::mount::Mounts;
 use crate::settings::LimitSettings;
 use crate::{Application, BuildError, ConnectionInfo};
@@ -37,6 +38,7 @@ pub(crate) struct Hosted {
 /// Serves applications on the connections that a listener hands over.
 pub struct WebContainer {
     applications: Vec<Hosted>,
+    bindings: Bindings,
     limits: Live<LimitSettings>,
     mounts: Mounts,
     rules: ClientCertificateRules,
@@ -60,6 +62,7 @@ impl WebContainer {
             .collect();
         Ok(Arc::new(Self {
             applications: hosted,
+            bindings: Bindings::new(store.clone()),
             limits: store.live(),
             mounts: Mounts::new(applications)?,
             rules: ClientCertificateRules::new(store.clone()),
@@ -75,6 +78,9 @@ impl WebContainer {
     }
     pub(crate) fn mounts(&self) -> &Mounts {
         &self.mounts
+    }
+    pub(crate) fn bindings(&self) -> &Bindings {
+        &self.bindings
     }
     pub(crate) fn rules(&self) -> &ClientCertificateRules {
         &self.rules

@@ -15,7 +15,9 @@
 
 mod activity;
 mod auth;
+mod auth_service;
 mod bearer;
+mod binding;
 mod body;
 mod container;
 mod host;
@@ -25,6 +27,8 @@ mod respond;
 mod settings;
 
 pub use auth::{AuthError, Authenticator};
+pub use auth_service::AuthServiceAddress;
+pub use binding::HttpBinding;
 pub use body::{BodyError, read_body};
 pub use container::WebContainer;
 pub use host::{Application, ApplicationSpec, BuildError, Host, Mount};

@@ -128,6 +128,9 @@ impl WebContainer {
         };
         let application = self.application(mount.application);
         let name = application.name;
+        if !self.bindings().serve(info, name) {
+            return (NOBODY, respond::plain(StatusCode::NOT_FOUND, "not found\n"));
+        }
         tracing::Span::current().record("app", name);
         if self.rules().refuses(info, name) {
             return (name, respond::plain(StatusCode::FORBIDDEN, "client_certificate_required\n"));

@@ -1,5 +1,7 @@
 //! The container's settings. cli.md 5.6.
 
+use crate::auth_service::AuthServiceAddress;
+use crate::binding::HttpBinding;
 use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, context};
 
 context! {
@@ -51,5 +53,9 @@ context! {
 }
 
 /// All contexts of this crate.
-pub const MODULE: Module =
-    Module::new("webcontainer").contexts(&[GeneralSettings::CONTEXT, LimitSettings::CONTEXT]);
+pub const MODULE: Module = Module::new("webcontainer").contexts(&[
+    GeneralSettings::CONTEXT,
+    LimitSettings::CONTEXT,
+    HttpBinding::CONTEXT,
+    AuthServiceAddress::CONTEXT,
+]);

@@ -2,6 +2,7 @@
 
 use crate::delivery::{self, Hub};
 use crate::error::ApiError;
+use crate::limits::Limiter;
 use crate::settings::{ActionsGeneral, ActionsPaging};
 use crate::text::{Query, percent_decode};
 use crate::{Application, ChannelTransport, Method, OpenChannel, Reply, Request, actions, events};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) hub: Arc<Hub>,
     pub(crate) actions: Live<ActionsGeneral>,
     pub(crate) paging: Live<ActionsPaging>,
+    limiter: Limiter,
 }
 
 /// A request on its way through a resource.
@@ -100,6 +102,7 @@ impl XsiApi {
             hub,
             actions: deps.store.live(),
             paging: deps.store.live(),
+            limiter: Limiter::new(&deps.store),
             ports: deps.ports,
             tasks: deps.tasks,
         }))
@@ -148,7 +151,11 @@ impl XsiApi {
             document: request.document.as_ref(),
         };
         match request.application {
-            Application::Actions => actions::route(&call, &path).await,
+            Application::Actions => {
+                let directory = matches!(*path.names(), ["user", _, "directories", ..]);
+                self.0.limiter.admit(&request.principal, directory)?;
+                actions::route(&call, &path).await
+            }
             Application::Events => events::route(&call, &path).await,
         }
     }

@@ -92,6 +92,9 @@ pub(crate) enum ApiError {
     /// A limit is reached.
     #[error("limit of {what} reached")]
     LimitReached { what: &'static str },
+    /// A limit of requests within a period is reached.
+    #[error("limit of requests reached: {limit}")]
+    TooMany { limit: &'static str },
     /// It cannot be found out who asks.
     #[error("overloaded")]
     Overloaded,
@@ -167,6 +170,7 @@ pub(crate) const TABLE: &[(u32, u16, &str)] = &[
     (210_416, 408, "The body did not come in time"),
     (210_500, 500, "Internal fault"),
     (210_503, 503, "The application server cannot be reached"),
+    (210_504, 503, "Too many requests within a period"),
 ];
 
 impl ApiError {
@@ -195,6 +199,9 @@ impl ApiError {
             Self::Unauthenticated => (401, 210_414, "Authentication required".to_owned()),
             Self::Overloaded | Self::Unavailable { .. } => {
                 (503, 210_503, "The application server cannot be reached".to_owned())
+            }
+            Self::TooMany { limit } => {
+                (503, 210_504, format!("Too many requests ({limit}), try again later"))
             }
             Self::Unsupported { what } => (400, 210_413, format!("Not supported: {what}")),
             Self::WrongState { reason } => (409, 210_410, format!("Not possible now: {reason}")),
@@ -252,6 +259,7 @@ mod tests {
             ApiError::PackageUnknown { name: String::new() },
             ApiError::ResourceNotFound,
             ApiError::SubscriptionNotFound,
+            ApiError::TooMany { limit: "user" },
             ApiError::Unavailable { source: PortError::Unavailable(boxed()) },
             ApiError::Unsupported { what: "httpContact" },
             ApiError::WrongState { reason: String::new() },

@@ -16,6 +16,7 @@ mod convert;
 mod delivery;
 mod error;
 mod events;
+mod limits;
 mod paging;
 mod request;
 mod settings;
@@ -23,6 +24,7 @@ mod text;
 
 pub use api::{Deps, XsiApi};
 pub use error::Refusal;
+pub use limits::{CommunicationDefaults, OverloadControl};
 pub use request::{
     AfterReply, Application, ChannelTransport, Delivery, DeliveryKind, Method, OpenChannel, Reply, Request,
 };

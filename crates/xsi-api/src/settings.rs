@@ -1,5 +1,6 @@
 //! The settings of Xsi-Actions and Xsi-Events, declared once.
 
+use crate::limits::{self, CommunicationDefaults, OverloadControl};
 use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
 
 context! {
@@ -80,12 +81,16 @@ context! {
 }
 
 /// All contexts of this crate.
-pub const MODULE: Module = Module::new("xsi-api").contexts(&[
-    ActionsGeneral::CONTEXT,
-    ActionsPaging::CONTEXT,
-    EventsGeneral::CONTEXT,
-    EventsIntegration::CONTEXT,
-]);
+pub const MODULE: Module = Module::new("xsi-api")
+    .contexts(&[
+        ActionsGeneral::CONTEXT,
+        ActionsPaging::CONTEXT,
+        EventsGeneral::CONTEXT,
+        EventsIntegration::CONTEXT,
+        CommunicationDefaults::CONTEXT,
+        OverloadControl::CONTEXT,
+    ])
+    .checks(&[limits::check]);
 
 #[cfg(test)]
 mod tests {

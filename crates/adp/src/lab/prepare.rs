@@ -7,7 +7,7 @@ use super::seed::{Administrator, ApnsKey, FcmProject, Seed, Subscriber};
 use crate::hosted;
 use anyhow::{Context as _, Result, anyhow, bail};
 use openadp_appserver::{
-    AdminLevel, Clock as _, DeviceLevel, DeviceToken, PushRegistration, SystemClock, UserId,
+    AdminLevel, Clock as _, DeviceLevel, DeviceToken, PortError, PushRegistration, SystemClock, UserId,
 };
 use openadp_appserver_embedded::{
     EmbeddedApplicationServer, NewAdministrator, NewDevice, NewSubscriber, Options, Provisioning, TagScope,
@@ -357,6 +357,14 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting a runtime")
 }
 
+/// How often seeding somebody is tried: on a busy machine writers wait longer for each other than a request may, and
+/// everything planted may be planted again.
+const TRIES: usize = 30;
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref::<PortError>(), Some(PortError::Unavailable(_))))
+}
+
 async fn plant_people(
     data_dir: &Path,
     settings: Arc<Store>,
@@ -373,8 +381,16 @@ async fn plant_people(
     let mut hashing = tokio::task::JoinSet::new();
     for (index, person) in PEOPLE.iter().enumerate() {
         let server = provisioned.server.clone();
-        hashing
-            .spawn(async move { plant_person(&server, index, person).await.map(|planted| (index, planted)) });
+        hashing.spawn(async move {
+            let mut left = TRIES;
+            loop {
+                left -= 1;
+                match plant_person(&server, index, person).await {
+                    Err(error) if left > 0 && is_busy(&error) => {}
+                    planted => return planted.map(|planted| (index, planted)),
+                }
+            }
+        });
     }
     let mut subscribers = BTreeMap::new();
     while let Some(joined) = hashing.join_next().await {
