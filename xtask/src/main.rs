@@ -102,7 +102,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("sqlx", &["appserver-embedded"]),
     ("async-nats", &[]),
     ("axum", &["authservice", "daemon", "dms", "nps", "webcontainer", "xsi"]),
-    ("quick-xml", &["cti", "xsi-schema"]),
+    // daemon: deployment descriptors of installed archives
+    ("quick-xml", &["cti", "daemon", "xsi-schema"]),
     ("rcgen", &["tls"]),
     ("rsa", &[]),
 ];

@@ -157,6 +157,16 @@ impl Levels {
     /// `M/N/O` for `X/Y/Z` makes `O` below `M/N` mean `X/Y/Z`, with what is below it.
     fn add_alias(&mut self, context: &'static Context, alias: &'static str) {
         let own: Vec<&str> = context.path.split('/').collect();
+        // A place in the other tree is a level of its own there, with the same context.
+        let other = match context.tree {
+            Tree::Adp => Tree::As,
+            Tree::As => Tree::Adp,
+        };
+        if let Some(path) = alias.strip_prefix(other.root()).and_then(|rest| rest.strip_prefix('/')) {
+            let at = path.split('/').fold(Self::root(other), |at, segment| self.child_or_new(at, segment));
+            self.levels[at].context.get_or_insert(context);
+            return;
+        }
         let root = context.tree.root();
         let alias = alias.strip_prefix(root).map_or(alias, |rest| rest.trim_start_matches('/'));
         let other: Vec<&'static str> = alias.split('/').collect();

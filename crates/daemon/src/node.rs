@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::health::{self, Health};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
-use crate::{ErrorChain, telemetry};
+use crate::{ErrorChain, managed, telemetry};
 use openadp_appserver::{Clock as _, SystemClock};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, Options as ServerOptions};
 use openadp_keystore::KeyStore;
@@ -13,7 +13,7 @@ use openadp_listener::{ConnectionHandler, InterfaceState, Listeners};
 use openadp_settings::{Registry, Store};
 use openadp_tls::{InterfaceKind, Tls};
 use openadp_wake::Wake;
-use openadp_webcontainer::{Authenticator, BuildError, Host, WebContainer};
+use openadp_webcontainer::{Authenticator, BuildError, Deployments, Host, WebContainer};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -434,7 +434,9 @@ fn build(options: &NodeOptions, host: &Host) -> Result<Built, StartError> {
     let web = if applications.is_empty() {
         None
     } else {
-        let container = WebContainer::new(&host.store, &host.tasks, applications);
+        let data_dir = host.data_dir.clone();
+        let deployed: Deployments = Arc::new(move |snapshot| managed::deployments(&data_dir, snapshot));
+        let container = WebContainer::with_deployments(&host.store, &host.tasks, applications, deployed);
         Some(container.map_err(|source| StartError::Build { application: "the web container", source })?)
     };
     let cti = match options.servers.first() {

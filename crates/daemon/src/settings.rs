@@ -41,4 +41,11 @@ context! {
 }
 
 /// All contexts of this crate.
-pub const MODULE: Module = Module::new("daemon").contexts(&[LogSettings::CONTEXT, SnmpAgent::CONTEXT]);
+pub const MODULE: Module = Module::new("daemon")
+    .contexts(&[
+        LogSettings::CONTEXT,
+        SnmpAgent::CONTEXT,
+        crate::ManagedObjects::CONTEXT,
+        crate::ArchiveLimits::CONTEXT,
+    ])
+    .checks(&[crate::managed::check]);

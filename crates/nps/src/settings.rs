@@ -212,7 +212,7 @@ fn add_row(context: &ActionContext<'_>, values: &[(&str, &str)]) -> ActionOutput
     let values: BTreeMap<String, String> =
         values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let edits = vec![Edit::Add { context: context.context.full_path(), values }];
-    ActionOutput { lines: Vec::new(), edits, query: false }
+    ActionOutput { edits, ..ActionOutput::default() }
 }
 
 fn add_project(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {

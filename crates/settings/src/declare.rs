@@ -354,6 +354,8 @@ pub struct ActionOutput {
     pub edits: Vec<Edit>,
     /// Pure queries print no `...Done`.
     pub query: bool,
+    /// Remarks in brackets behind `...Done`.
+    pub remarks: Vec<String>,
 }
 
 /// A command of a context beyond get, set, add and delete.

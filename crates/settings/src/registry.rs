@@ -1,6 +1,6 @@
 //! All contexts that a process knows, and the checks of the whole tree.
 
-use crate::{Context, Problem, Role, Shape, Snapshot};
+use crate::{Context, Problem, Role, Shape, Snapshot, Tree};
 use std::collections::BTreeMap;
 
 /// A check of the whole tree: run on the tree as it would be after a change.
@@ -125,9 +125,8 @@ impl Registry {
 
 /// The full path of an alias, which may come with or without the root.
 fn absolute(context: &Context, alias: &str) -> String {
-    let root = context.tree.root();
-    match alias.strip_prefix(root) {
-        Some(rest) if rest.starts_with('/') => alias.to_owned(),
-        _ => format!("{root}/{alias}"),
-    }
+    let whole = [Tree::Adp, Tree::As]
+        .iter()
+        .any(|tree| alias.strip_prefix(tree.root()).is_some_and(|rest| rest.starts_with('/')));
+    if whole { alias.to_owned() } else { format!("{}/{alias}", context.tree.root()) }
 }

@@ -429,6 +429,7 @@ impl Store {
             committed =
                 self.commit(&Change { author: author.clone(), comment, edits: output.edits, force }, now)?;
         }
+        committed.remarks.extend(output.remarks);
         Ok(ActionDone { lines: output.lines, query: output.query, committed })
     }
 

@@ -78,7 +78,7 @@ const INVITE: Action = Action {
         Ok(ActionOutput {
             lines: vec![format!("inviting {name} in {}", context.context.path)],
             edits: vec![Edit::Add { context: "ADP_CLI/System/Door/Guests".to_owned(), values }],
-            query: false,
+            ..ActionOutput::default()
         })
     },
 };

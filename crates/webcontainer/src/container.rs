@@ -2,7 +2,8 @@
 
 use crate::activity::{Activity, Allowed, Watched};
 use crate::binding::Bindings;
-use crate::mount::Mounts;
+use crate::deployment::Deployments;
+use crate::mount::{Hosted, Mounts, Table};
 use crate::settings::LimitSettings;
 use crate::{Application, BuildError, ConnectionInfo};
 use arc_swap::ArcSwap;
@@ -28,26 +29,18 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// What an idle connection gets to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// An application in the container.
-#[derive(Debug)]
-pub(crate) struct Hosted {
-    pub(crate) name: &'static str,
-    running: Arc<AtomicU32>,
-}
-
 /// Serves applications on the connections that a listener hands over.
 pub struct WebContainer {
-    applications: Vec<Hosted>,
     bindings: Bindings,
     limits: Live<LimitSettings>,
-    mounts: Mounts,
+    mounts: Table,
     rules: ClientCertificateRules,
     running: Arc<AtomicU32>,
     tasks: TaskTracker,
 }
 
 impl WebContainer {
-    /// A container with these applications, whose work runs in `tasks`.
+    /// A container with these applications, all of them deployed, whose work runs in `tasks`.
     ///
     /// # Errors
     /// When two mounts are the same, or one has no segment.
@@ -56,28 +49,42 @@ impl WebContainer {
         tasks: &TaskTracker,
         applications: Vec<Application>,
     ) -> Result<Arc<Self>, BuildError> {
-        let hosted = applications
-            .iter()
-            .map(|a| Hosted { name: a.name, running: Arc::new(AtomicU32::new(0)) })
-            .collect();
+        Self::build(store, tasks, applications, None)
+    }
+
+    /// A container that serves what the settings say is deployed: of these applications, and of installed files.
+    ///
+    /// # Errors
+    /// When two mounts are the same, or one has no segment.
+    pub fn with_deployments(
+        store: &Arc<Store>,
+        tasks: &TaskTracker,
+        applications: Vec<Application>,
+        deployments: Deployments,
+    ) -> Result<Arc<Self>, BuildError> {
+        Self::build(store, tasks, applications, Some(deployments))
+    }
+
+    fn build(
+        store: &Arc<Store>,
+        tasks: &TaskTracker,
+        applications: Vec<Application>,
+        deployments: Option<Deployments>,
+    ) -> Result<Arc<Self>, BuildError> {
         Ok(Arc::new(Self {
-            applications: hosted,
             bindings: Bindings::new(store.clone()),
             limits: store.live(),
-            mounts: Mounts::new(applications)?,
+            mounts: Table::new(store.clone(), Mounts::new(applications)?, deployments),
             rules: ClientCertificateRules::new(store.clone()),
             running: Arc::new(AtomicU32::new(0)),
             tasks: tasks.clone(),
         }))
     }
-    pub(crate) fn application(&self, index: usize) -> &Hosted {
-        &self.applications[index]
-    }
     pub(crate) fn limits(&self) -> Arc<LimitSettings> {
         self.limits.load()
     }
-    pub(crate) fn mounts(&self) -> &Mounts {
-        &self.mounts
+    pub(crate) fn mounts(&self) -> Arc<(u64, Mounts)> {
+        self.mounts.load()
     }
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings

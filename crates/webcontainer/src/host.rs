@@ -122,11 +122,20 @@ pub struct Mount {
     pub path: String,
     /// What answers there; it sees the path below `path`.
     pub router: Router,
+    /// The application that it belongs to where operators know it as one of its own (`Xsi-Actions`, of what is built as
+    /// one with `Xsi-Events`).
+    pub application: Option<&'static str>,
 }
 
 impl Mount {
     /// A router under a path.
     pub fn new(path: impl Into<String>, router: Router) -> Self {
-        Self { path: path.into(), router }
+        Self { path: path.into(), router, application: None }
+    }
+    /// Says which application it belongs to, where that is not the one it was built with.
+    #[must_use]
+    pub fn of(mut self, application: &'static str) -> Self {
+        self.application = Some(application);
+        self
     }
 }

@@ -123,17 +123,21 @@ impl WebContainer {
         if let Some(refused) = malformed(&request) {
             return (NOBODY, refused);
         }
-        let Some((mount, below)) = self.mounts().find(request.uri().path()) else {
+        let mounts = self.mounts();
+        let Some((mount, below)) = mounts.1.find(request.uri().path()) else {
             return (NOBODY, respond::plain(StatusCode::NOT_FOUND, "not found\n"));
         };
-        let application = self.application(mount.application);
-        let name = application.name;
-        if !self.bindings().serve(info, name) {
+        let application = &mount.application;
+        let name = application.label;
+        if !self.bindings().serve(info, &application.name) {
             return (NOBODY, respond::plain(StatusCode::NOT_FOUND, "not found\n"));
         }
         tracing::Span::current().record("app", name);
-        if self.rules().refuses(info, name) {
+        if self.rules().refuses(info, &application.name) {
             return (name, respond::plain(StatusCode::FORBIDDEN, "client_certificate_required\n"));
+        }
+        if mount.stopped {
+            return (name, respond::busy("the application is stopped\n"));
         }
         let limits = self.limits();
         let max_body = usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX);

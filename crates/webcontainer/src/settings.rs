@@ -2,7 +2,7 @@
 
 use crate::auth_service::AuthServiceAddress;
 use crate::binding::HttpBinding;
-use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, context};
+use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
 
 context! {
     /// General settings of the web container.
@@ -52,10 +52,28 @@ context! {
     }
 }
 
+context! {
+    /// Options that guides set for the containers of the product. They are kept, for both trees alike; this build has other
+    /// contexts for what they do (Interface/Http for TLS, ExternalAuthentication for the AuthenticationService).
+    pub struct ContainerOptions = Context::table(Tree::Adp, "Maintenance/ContainerOptions")
+        .aliases(&["AS_CLI/Maintenance/ContainerOptions"]) => {
+        /// The container that it is for.
+        pub container: String =
+            Parameter::new("container", Kind::Choice(&["execution", "platform", "provisioning", "tomcat"]))
+                .header("Container").key().left();
+        /// Name of the option: bw.authservice.authServiceUrl.
+        pub name: String = Parameter::new("name", Kind::text(1, 255)).header("Name").key().left();
+        /// Its value.
+        pub value: String =
+            Parameter::new("value", Kind::text(1, 1024)).header("Value").mandatory().left().unused(Unused::Never);
+    }
+}
+
 /// All contexts of this crate.
 pub const MODULE: Module = Module::new("webcontainer").contexts(&[
     GeneralSettings::CONTEXT,
     LimitSettings::CONTEXT,
     HttpBinding::CONTEXT,
     AuthServiceAddress::CONTEXT,
+    ContainerOptions::CONTEXT,
 ]);

@@ -42,9 +42,11 @@ fn build(host: &Host) -> Result<Application, BuildError> {
     Ok(Application {
         name: APPLICATION.name,
         mounts: vec![
-            Mount::new(ACTIONS, http::router(edge.clone(), openadp_xsi_api::Application::Actions)),
-            Mount::new(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events)),
-            Mount::new(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)),
+            Mount::new(ACTIONS, http::router(edge.clone(), openadp_xsi_api::Application::Actions))
+                .of("Xsi-Actions"),
+            Mount::new(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events))
+                .of("Xsi-Events"),
+            Mount::new(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)).of("Xsi-Events"),
         ],
     })
 }

@@ -100,11 +100,16 @@ fn announce(received: &Received) {
             push.payload
         ),
         Received::Fcm(push) => {
+            // No more of a device token than tells devices apart: the line goes to a terminal.
+            let mut message = push.body.clone();
+            if let Some(token) = message.pointer_mut("/message/token") {
+                let beginning: String = token.as_str().unwrap_or_default().chars().take(8).collect();
+                *token = format!("{beginning}...").into();
+            }
             format!(
-                "FCM stand-in answered {}: project {}, message {}",
+                "FCM stand-in answered {}: project {}, message {message}",
                 verdict(&push.verdict),
                 push.project,
-                push.body
             )
         }
         Received::Grant(grant) => {

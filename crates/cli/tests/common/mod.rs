@@ -89,7 +89,7 @@ const CUT: Action = Action {
         Ok(ActionOutput {
             lines: vec![format!("cutting {} (polish {})", value(0), value(2))],
             edits: vec![Edit::Add { context: context.context.full_path(), values }],
-            query: false,
+            ..ActionOutput::default()
         })
     },
 };
@@ -99,7 +99,7 @@ const COUNT: Action = Action {
     arguments: &[],
     run: |context, _| {
         let lines = vec![format!("{} keys", context.snapshot.rows_of(context.context).len())];
-        Ok(ActionOutput { lines, edits: Vec::new(), query: true })
+        Ok(ActionOutput { lines, query: true, ..ActionOutput::default() })
     },
 };
 
