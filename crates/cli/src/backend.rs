@@ -169,12 +169,14 @@ impl Installation {
         Ok(store)
     }
 
-    /// Tells running processes of what was committed to the files.
+    /// Has every running process take what was committed: who reads `...Done` may rely on it everywhere, not only in the
+    /// process that answered. The others would follow by themselves, a little later.
     fn tell(&mut self) {
         self.clients.retain_mut(|client| client.refresh().is_ok());
     }
 
     fn applied(&mut self, committed: Committed, edits: &[Edit]) -> Applied {
+        self.tell();
         let mut notes = committed.remarks.clone();
         let keys: Vec<(&str, &String, &String)> = edits.iter().filter_map(interface).collect();
         if !keys.is_empty() {
@@ -251,7 +253,6 @@ impl Backend for Installation {
             Some(minutes) => store.commit_confirmed(&change, minutes, now)?,
             None => store.commit(&change, now)?,
         };
-        self.tell();
         Ok(self.applied(committed, &change.edits))
     }
 
@@ -275,7 +276,6 @@ impl Backend for Installation {
             return Ok(self.applied(committed, &[]));
         }
         let committed = self.local()?.confirm(&operator(), SystemClock.now())?;
-        self.tell();
         Ok(self.applied(committed, &[]))
     }
 
@@ -287,11 +287,11 @@ impl Backend for Installation {
         force: bool,
     ) -> Result<ActionDone, BackendError> {
         let path = context.full_path();
-        if let Some(client) = self.process(&[context]) {
-            return Ok(client.action(&path, action, arguments, force)?);
-        }
-        let now = SystemClock.now();
-        let done = self.local()?.run_action(&path, action, arguments, &operator(), force, now)?;
+        let done = if let Some(client) = self.process(&[context]) {
+            client.action(&path, action, arguments, force)?
+        } else {
+            self.local()?.run_action(&path, action, arguments, &operator(), force, SystemClock.now())?
+        };
         self.tell();
         Ok(done)
     }
@@ -316,7 +316,6 @@ impl Backend for Installation {
             return Ok(self.applied(committed, &[]));
         }
         let committed = self.local()?.rollback(to, &operator(), force, SystemClock.now())?;
-        self.tell();
         Ok(self.applied(committed, &[]))
     }
 

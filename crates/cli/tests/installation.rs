@@ -82,6 +82,25 @@ fn typed(session: &mut Session, lines: &str) -> String {
 }
 
 #[test]
+fn every_process_has_a_change_by_the_time_it_is_done() {
+    // These processes do not tell each other, so the session has to.
+    let dir = tempfile::tempdir().unwrap();
+    let processes = ["authservice", "cti", "xsi"].map(|name| Process::start(dir.path(), name, all()));
+    let mut session = session(dir.path(), &all(), Options { yes: true, ..Options::default() });
+    for line in
+        ["ADP_CLI/House/Door> set openSeconds 20", "ADP_CLI/House/Door> set openSeconds 21", "rollback 1"]
+    {
+        let text = typed(&mut session, line);
+        assert!(text.contains("...Done"), "{text}");
+        let revisions = processes.each_ref().map(|process| process.store.current().revision());
+        assert_eq!(revisions, [revisions[0]; 3], "after {line}");
+    }
+    for process in processes {
+        process.stop();
+    }
+}
+
+#[test]
 fn a_running_process_takes_the_changes_and_shows_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path(), "adp", all());

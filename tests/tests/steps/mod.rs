@@ -445,5 +445,13 @@ pub(crate) fn handshake(ca: &Path, endpoint: &str, suite: &str) -> Result<bool> 
         .stdin(std::process::Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(output.status.success() && text.lines().any(|line| line.contains("Cipher is") && line.contains(suite)))
+    let agreed = text.lines().any(|line| line.contains("Cipher is") && line.contains(suite));
+    // A handshake that fails says so in the client's exit code; one that succeeds and is broken off later is neither.
+    ensure!(
+        agreed == output.status.success(),
+        "openssl s_client, {}: {text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(agreed)
 }
