@@ -4,7 +4,7 @@ use crate::console::Console;
 use crate::failure::{Failure, grammar_line};
 use crate::levels::starts_with;
 use crate::words::Word;
-use openadp_settings::{Kind, Parameter, nearest};
+use openadp_settings::{Kind, Parameter, decoded, nearest};
 use std::collections::VecDeque;
 
 /// Most bytes of a file given as an argument.
@@ -109,12 +109,14 @@ fn take(
     if arguments.get(parameter).is_some() {
         return Err(Failure::syntax(command, &format!("{} is given twice", parameter.name)));
     }
-    let value = match parameter.kind {
-        Kind::File => io.read_file(&word, MAX_FILE).map_err(|error| {
+    let value = match (parameter.kind, decoded(&word)) {
+        // What no line can hold as it is; a secret is never anything but what was typed.
+        (_, Some(text)) if !parameter.is_secret() => text,
+        (Kind::File, _) => io.read_file(&word, MAX_FILE).map_err(|error| {
             Failure::refused(command, &format!("{}: cannot read {word}: {error}", parameter.name))
                 .grammar(grammar_line(parameter))
         })?,
-        Kind::Boolean | Kind::Choice(_) => whole_choice(parameter, word),
+        (Kind::Boolean | Kind::Choice(_), _) => whole_choice(parameter, word),
         _ => word,
     };
     arguments.secret_on_line |= parameter.is_secret();

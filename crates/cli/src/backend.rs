@@ -3,8 +3,8 @@
 use openadp_appserver::{Clock, SystemClock};
 use openadp_daemon::admin::{Client, ClientError, InterfaceStatus, author, discover};
 use openadp_settings::{
-    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Pending, Preview, Problems, Registry,
-    Revision, RowChange, Snapshot, Store,
+    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Origin, Pending, Preview, Problems,
+    Registry, Revision, RowChange, Snapshot, Store,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,28 @@ pub trait Backend {
     /// # Errors
     /// There is no such revision, or the settings cannot be reached.
     fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, BackendError>;
+    /// These contexts, which are those at and below a path or all, as commands that make them.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn export(
+        &mut self,
+        contexts: &[&'static Context],
+        below: Option<&str>,
+        seal: bool,
+    ) -> Result<Vec<String>, BackendError>;
+    /// The revision that gave a parameter of a row its value.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn origin(
+        &mut self,
+        context: &'static Context,
+        key: &[String],
+        parameter: &str,
+    ) -> Result<Option<Origin>, BackendError>;
+    /// The processes that read a context and started before a revision; `None` where no process runs.
+    fn older(&mut self, context: &'static Context, revision: u64) -> Option<Vec<String>>;
     /// Goes back to a revision.
     ///
     /// # Errors
@@ -308,6 +330,42 @@ impl Backend for Installation {
             return Ok(client.diff(from, to)?);
         }
         Ok(self.local()?.diff(from, to)?)
+    }
+
+    fn export(
+        &mut self,
+        contexts: &[&'static Context],
+        below: Option<&str>,
+        seal: bool,
+    ) -> Result<Vec<String>, BackendError> {
+        if let Some(client) = self.process(contexts) {
+            return Ok(client.export(below, seal)?);
+        }
+        Ok(self.local()?.export(below, seal)?)
+    }
+
+    fn origin(
+        &mut self,
+        context: &'static Context,
+        key: &[String],
+        parameter: &str,
+    ) -> Result<Option<Origin>, BackendError> {
+        let path = context.full_path();
+        if let Some(client) = self.process(&[context]) {
+            return Ok(client.origin(&path, key, parameter)?);
+        }
+        Ok(self.local()?.origin(&path, key, parameter)?)
+    }
+
+    fn older(&mut self, context: &'static Context, revision: u64) -> Option<Vec<String>> {
+        self.process(&[context])?;
+        let path = context.full_path();
+        let older = self
+            .clients
+            .iter()
+            .map(Client::hello)
+            .filter(|hello| hello.started_with < revision && hello.contexts.contains(&path));
+        Some(older.map(|hello| hello.process.clone()).collect())
     }
 
     fn rollback(&mut self, to: u64, force: bool) -> Result<Applied, BackendError> {

@@ -99,8 +99,10 @@ pub(crate) enum General {
     Config,
     Diff,
     Exit,
+    Export,
     Help,
     History,
+    Import,
     Pause,
     Quit,
     Read,
@@ -109,11 +111,12 @@ pub(crate) enum General {
     Revisions,
     Rollback,
     Tree,
+    Why,
 }
 
 impl General {
     /// All of them, in the order in which help lists them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Help,
         Self::Exit,
         Self::Quit,
@@ -131,6 +134,9 @@ impl General {
         Self::Revisions,
         Self::Diff,
         Self::Rollback,
+        Self::Export,
+        Self::Import,
+        Self::Why,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -142,8 +148,10 @@ impl General {
             Self::Config => "config",
             Self::Diff => "diff",
             Self::Exit => "exit",
+            Self::Export => "export",
             Self::Help => "help",
             Self::History => "history",
+            Self::Import => "import",
             Self::Pause => "pause",
             Self::Quit => "quit",
             Self::Read => "read",
@@ -152,6 +160,7 @@ impl General {
             Self::Revisions => "revisions",
             Self::Rollback => "rollback",
             Self::Tree => "tree",
+            Self::Why => "why",
         }
     }
 
@@ -172,9 +181,12 @@ impl General {
             | Self::Begin
             | Self::Commit
             | Self::Diff
+            | Self::Export
+            | Self::Import
             | Self::Reset
             | Self::Revisions
-            | Self::Rollback => None,
+            | Self::Rollback
+            | Self::Why => None,
         }
     }
 
@@ -201,7 +213,7 @@ impl General {
             Self::Cd => ("[path]", "Goes to a level; without a path to the root."),
             Self::Config => (
                 "[name value]",
-                "Shows or changes settings of this session: format (text or json) and confirmations (true or false).",
+                "Shows or changes settings of this session: format (text, json or csv) and confirmations (true or false).",
             ),
             Self::Diff => (
                 "[revision [revision]]",
@@ -220,6 +232,18 @@ impl General {
             Self::Rollback => (
                 "revision",
                 "Makes all settings what they were at a revision, as a new revision. 0 is the fresh installation.",
+            ),
+            Self::Export => (
+                "[level] [file] [-s]",
+                "Writes the settings of a level and those below it, or all, as commands that import takes. Secrets are left out, or with -s sealed for this installation.",
+            ),
+            Self::Import => (
+                "file [check]",
+                "Makes the contexts that a file of export names what the file says, as one change; check only shows what would change.",
+            ),
+            Self::Why => (
+                "[key ...] parameter",
+                "Tells where the value of a parameter comes from, who set it, when, and whether it is in force.",
             ),
             Self::Tree => ("[-c] [depth]", "Shows the levels below; with -c their commands too."),
         }

@@ -1,6 +1,8 @@
 //! What the engine needs of the world around it: lines out, answers and files in.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 /// The world around a session. The terminal is one, a test another.
 pub trait Console {
@@ -16,6 +18,21 @@ pub trait Console {
     fn ask_secret(&mut self, question: &str) -> Option<String>;
     /// The secret that was given beforehand for an attribute of this name.
     fn named_secret(&mut self, name: &str) -> Option<String>;
+    /// Writes a file of the operator, whole or not at all, for its owner's eyes only.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn write_file(&mut self, path: &str, text: &str) -> io::Result<()> {
+        let temporary = format!("{path}.{}.tmp", std::process::id());
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let placed = written.and_then(|()| std::fs::rename(&temporary, path));
+        if placed.is_err() {
+            // The failure itself is what counts.
+            let _removed = std::fs::remove_file(&temporary);
+        }
+        placed
+    }
     /// Reads a file of the operator.
     ///
     /// # Errors

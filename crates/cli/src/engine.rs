@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::failure::{Code, Failure};
 use crate::help::{self, Item};
 use crate::levels::{LevelId, Levels, NoLevel, starts_with};
+use crate::show;
 use crate::transaction::OpenChange;
 use crate::words::{self, Root, Word};
 use openadp_settings::{Context, Registry, Tree, nearest};
@@ -27,6 +28,8 @@ pub enum Format {
     Text,
     /// One JSON value for each command.
     Json,
+    /// Rows of values with commas between them, names first; what is no table is written as text.
+    Csv,
 }
 
 /// How a session behaves.
@@ -61,15 +64,24 @@ pub enum Flow {
 pub(crate) struct Output {
     pub(crate) lines: Vec<String>,
     pub(crate) json: Option<Json>,
+    /// The same as rows, names first.
+    pub(crate) table: Option<Vec<Vec<String>>>,
 }
 
 impl Output {
+    pub(crate) fn new(lines: Vec<String>, json: Json) -> Self {
+        Self { lines, json: Some(json), table: None }
+    }
+    pub(crate) fn table(mut self, rows: Vec<Vec<String>>) -> Self {
+        self.table = Some(rows);
+        self
+    }
     pub(crate) fn none() -> Self {
-        Self { lines: Vec::new(), json: None }
+        Self { lines: Vec::new(), json: None, table: None }
     }
     pub(crate) fn lines(lines: Vec<String>) -> Self {
         let json = Some(json!({ "text": lines }));
-        Self { lines, json }
+        Self { lines, json, table: None }
     }
 }
 
@@ -198,7 +210,11 @@ impl Session {
 
     fn print(&self, output: &Output, io: &mut dyn Console) {
         match (self.options.format, &output.json) {
-            (Format::Text, _) => output.lines.iter().for_each(|line| io.print(line)),
+            (Format::Csv, _) if output.table.is_some() => {
+                let rows = output.table.iter().flatten();
+                rows.for_each(|row| io.print(&show::csv_line(row)));
+            }
+            (Format::Text | Format::Csv, _) => output.lines.iter().for_each(|line| io.print(line)),
             (Format::Json, Some(json)) => io.print(&json.to_string()),
             (Format::Json, None) => {}
         }
@@ -210,7 +226,7 @@ impl Session {
             open.failed += 1;
         }
         match self.options.format {
-            Format::Text => failure.lines().iter().for_each(|line| io.print(line)),
+            Format::Text | Format::Csv => failure.lines().iter().for_each(|line| io.print(line)),
             Format::Json => io.print(&failure.json().to_string()),
         }
         Flow::Failed(failure.code)
@@ -239,7 +255,7 @@ impl Session {
         }
     }
 
-    fn path(&self, from: LevelId, path: &[&str]) -> Result<(LevelId, Option<String>), Failure> {
+    pub(crate) fn path(&self, from: LevelId, path: &[&str]) -> Result<(LevelId, Option<String>), Failure> {
         let mut at = from;
         for (index, name) in path.iter().enumerate() {
             match self.levels.step(at, name) {

@@ -8,7 +8,7 @@ use crate::engine::{Output, Session};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::Word;
-use openadp_settings::{Author, Change, Context, Edit, Parameter, RowChange, Shape, Snapshot};
+use openadp_settings::{Author, Change, Context, Edit, Parameter, RowChange, Shape, Snapshot, decoded};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,47 +28,8 @@ impl Session {
         match command {
             Command::Get => self.get(context, words),
             Command::Detail => self.detail(context, words, io),
-            Command::Clear => {
-                let keys = context.keys().count();
-                let names = words.split_off(keys.min(words.len()));
-                let key = key_of(context, command, words)?;
-                if names.is_empty() {
-                    return Err(Failure::syntax(name, "Mandatory parameter missing")
-                        .hint("name the attributes to empty"));
-                }
-                let attributes = command.attributes(context);
-                let mut values = BTreeMap::new();
-                for word in names {
-                    let parameter = arguments::named(name, &attributes, &word.text)?;
-                    values.insert(parameter.name.to_owned(), None);
-                }
-                let edit = Edit::Set { context: context.full_path(), key, values };
-                self.commit(context, name, edit, force)
-            }
-            Command::Delete => {
-                let key = key_of(context, command, words)?;
-                self.commit(context, name, Edit::Delete { context: context.full_path(), key }, force)
-            }
-            Command::Set => {
-                let given = self.arguments(context, command, words, io)?;
-                let keys: Vec<&str> = context.keys().map(|parameter| parameter.name).collect();
-                let (key, values): (Vec<_>, Vec<_>) =
-                    given.into_iter().partition(|(parameter, _)| keys.contains(&parameter.name));
-                if values.is_empty() {
-                    let names: Vec<&str> = command.attributes(context).iter().map(|p| p.name).collect();
-                    return Err(Failure::syntax(name, "Mandatory parameter missing")
-                        .hint(format!("attributes: {}", names.join(", "))));
-                }
-                let values =
-                    values.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), Some(value)));
-                let key = key.into_iter().map(|(_, value)| value).collect();
-                let edit = Edit::Set { context: context.full_path(), key, values: values.collect() };
-                self.commit(context, name, edit, force)
-            }
-            Command::Add => {
-                let given = self.arguments(context, command, words, io)?;
-                let values = given.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value));
-                let edit = Edit::Add { context: context.full_path(), values: values.collect() };
+            Command::Clear | Command::Delete | Command::Set | Command::Add => {
+                let edit = self.edit(context, command, words, io)?;
                 self.commit(context, name, edit, force)
             }
             Command::Action(action) => {
@@ -101,6 +62,62 @@ impl Session {
                 }
                 output.lines.splice(0..0, done.lines);
                 Ok(output)
+            }
+        }
+    }
+
+    /// The edit that a command asks for.
+    pub(crate) fn edit(
+        &mut self,
+        context: &'static Context,
+        command: Command,
+        mut words: Vec<Word>,
+        io: &mut dyn Console,
+    ) -> Result<Edit, Failure> {
+        let name = command.name();
+        match command {
+            Command::Clear => {
+                let keys = context.keys().count();
+                let names = words.split_off(keys.min(words.len()));
+                let key = key_of(context, command, words)?;
+                if names.is_empty() {
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint("name the attributes to empty"));
+                }
+                let attributes = command.attributes(context);
+                let mut values = BTreeMap::new();
+                for word in names {
+                    let parameter = arguments::named(name, &attributes, &word.text)?;
+                    values.insert(parameter.name.to_owned(), None);
+                }
+                Ok(Edit::Set { context: context.full_path(), key, values })
+            }
+            Command::Delete => {
+                let key = key_of(context, command, words)?;
+                Ok(Edit::Delete { context: context.full_path(), key })
+            }
+            Command::Set => {
+                let given = self.arguments(context, command, words, io)?;
+                let keys: Vec<&str> = context.keys().map(|parameter| parameter.name).collect();
+                let (key, values): (Vec<_>, Vec<_>) =
+                    given.into_iter().partition(|(parameter, _)| keys.contains(&parameter.name));
+                if values.is_empty() {
+                    let names: Vec<&str> = command.attributes(context).iter().map(|p| p.name).collect();
+                    return Err(Failure::syntax(name, "Mandatory parameter missing")
+                        .hint(format!("attributes: {}", names.join(", "))));
+                }
+                let values =
+                    values.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), Some(value)));
+                let key = key.into_iter().map(|(_, value)| value).collect();
+                Ok(Edit::Set { context: context.full_path(), key, values: values.collect() })
+            }
+            Command::Add => {
+                let given = self.arguments(context, command, words, io)?;
+                let values = given.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value));
+                Ok(Edit::Add { context: context.full_path(), values: values.collect() })
+            }
+            Command::Action(_) | Command::Detail | Command::Get => {
+                Err(Failure::refused(name, "it changes no settings"))
             }
         }
     }
@@ -162,7 +179,8 @@ impl Session {
             let mut lines = show::row_lines(context, rows.first().copied(), &only);
             lines.extend(context.remark.and_then(|remark| remark(&snapshot, &[])));
             lines.extend(open);
-            return Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) });
+            return Ok(Output::new(lines, show::context_json(context, &rows, None))
+                .table(show::context_rows(context, &snapshot, &rows)));
         }
         if keys.len() > context.keys().count() {
             let extra = keys.last().map_or("", String::as_str);
@@ -179,14 +197,17 @@ impl Session {
                 Some(headers) => show::presented_lines(context, headers, &rows),
                 None => show::table_lines(context, &snapshot, &[]),
             };
-            return Ok(Output { lines, json: Some(show::presented_json(context, &rows)) });
+            return Ok(
+                Output::new(lines, show::presented_json(context, &rows)).table(show::presented_rows(&rows))
+            );
         }
         let rows = show::matching(context, &snapshot, &keys);
         let mut lines = show::table_lines(context, &snapshot, &rows);
         let remark = context.remark.and_then(|remark| remark(&snapshot, &words));
         lines.extend(remark.clone());
         lines.extend(open);
-        Ok(Output { lines, json: Some(show::context_json(context, &rows, remark.as_deref())) })
+        Ok(Output::new(lines, show::context_json(context, &rows, remark.as_deref()))
+            .table(show::context_rows(context, &snapshot, &rows)))
     }
 
     fn detail(
@@ -202,7 +223,8 @@ impl Session {
             return Err(Failure::refused("detail", &format!("Entry not found: {}", key.join(" "))));
         };
         let lines = show::row_lines(context, Some(row), &[]);
-        Ok(Output { lines, json: Some(show::context_json(context, &rows, None)) })
+        Ok(Output::new(lines, show::context_json(context, &rows, None))
+            .table(show::context_rows(context, &snapshot, &rows)))
     }
 
     pub(crate) fn commit(
@@ -256,7 +278,7 @@ impl Session {
             "restart": restart,
             "remarks": applied.notes,
         });
-        Output { lines, json: Some(json) }
+        Output::new(lines, json)
     }
 }
 
@@ -270,7 +292,7 @@ fn key_of(context: &'static Context, command: Command, words: Vec<Word>) -> Resu
         let what = format!("'{}' is one argument too many", extra.text);
         return Err(Failure::syntax(command.name(), &what));
     }
-    Ok(words.into_iter().map(|word| word.text).collect())
+    Ok(words.into_iter().map(|word| decoded(&word.text).unwrap_or(word.text)).collect())
 }
 
 /// What a change would do, without `...Done`.
@@ -279,5 +301,6 @@ pub(crate) fn previewed(edits: &[RowChange]) -> Output {
     lines.push(
         if edits.is_empty() { "Nothing would change." } else { "Dry run: nothing was changed." }.to_owned(),
     );
-    Output { lines, json: Some(json!({ "done": false, "dryRun": true, "changes": edits })) }
+    Output::new(lines, json!({ "done": false, "dryRun": true, "changes": edits }))
+        .table(show::change_rows(edits))
 }

@@ -123,6 +123,23 @@ impl Failure {
         Self { code, blocks }
     }
 
+    /// Several failures as one, each with the line it belongs to.
+    pub(crate) fn joined(command: &str, failures: Vec<(usize, Self)>) -> Option<Self> {
+        let mut joined: Option<Self> = None;
+        for (line, failure) in failures {
+            let blocks = failure.blocks.into_iter().map(|mut block| {
+                let what = block.first.split_once(": ").map_or(block.first.as_str(), |(_, what)| what);
+                block.first = format!("[CLIError] Command {command}: line {line}: {what}");
+                block
+            });
+            match &mut joined {
+                None => joined = Some(Self { code: failure.code, blocks: blocks.collect() }),
+                Some(all) => all.blocks.extend(blocks),
+            }
+        }
+        joined
+    }
+
     /// The lines to print.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -7,7 +7,7 @@ use crate::execute::previewed;
 use crate::failure::Failure;
 use crate::help;
 use crate::levels::Levels;
-use crate::show::Table;
+use crate::show::{self, Table};
 use crate::transaction::edits;
 use crate::words::Word;
 use openadp_settings::{Align, Edit, RowChange, Shape};
@@ -30,8 +30,9 @@ impl Session {
         let most = match general {
             General::Abort | General::Begin | General::Exit | General::Quit | General::Reset => 0,
             General::Commit => 4,
-            General::Diff | General::Config | General::Tree => 2,
-            General::Pause => usize::MAX,
+            General::Export => 3,
+            General::Diff | General::Config | General::Import | General::Tree => 2,
+            General::Pause | General::Why => usize::MAX,
             _ => 1,
         };
         if let Some(extra) = words.get(most) {
@@ -45,6 +46,9 @@ impl Session {
             General::Begin => self.begin()?,
             General::Commit => self.commit_open(&words, io)?,
             General::Reset => self.reset(io)?,
+            General::Export => self.export(&words, io)?,
+            General::Import => self.import(&words, io)?,
+            General::Why => self.why(&words)?,
             General::Cd => {
                 self.at = match first {
                     None => Levels::root(self.levels.get(self.at).tree),
@@ -168,6 +172,7 @@ impl Session {
             match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
                 ("format", "text") => self.options.format = Format::Text,
                 ("format", "json") => self.options.format = Format::Json,
+                ("format", "csv") => self.options.format = Format::Csv,
                 ("confirmations", "true") => self.options.yes = false,
                 ("confirmations", "false") => self.options.yes = true,
                 _ => {
@@ -175,7 +180,7 @@ impl Session {
                         "config",
                         &format!("{name} {value} is no setting of the session"),
                     )
-                    .hint("format text, format json, confirmations true, confirmations false"));
+                    .hint("format text, format json, format csv, confirmations true, confirmations false"));
                 }
             }
             return Ok(Output::none());
@@ -183,7 +188,11 @@ impl Session {
         if let Some(name) = words.first() {
             return Err(Failure::syntax("config", &format!("{name} has no value")));
         }
-        let format = if self.options.format == Format::Json { "json" } else { "text" };
+        let format = match self.options.format {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Csv => "csv",
+        };
         Ok(Output::lines(vec![
             format!("  format = {format}"),
             format!("  confirmations = {}", !self.options.yes),
@@ -211,6 +220,7 @@ impl Session {
     fn revisions(&mut self, most: u64) -> Result<Output, Failure> {
         let failed = |error| Failure::of("revisions", None, error);
         let mut revisions = self.backend.revisions(0, u64::MAX).map_err(failed)?;
+        let settled: Vec<u64> = revisions.iter().filter_map(|revision| revision.settles).collect();
         let skipped = revisions.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         revisions.drain(..skipped);
         let mut table = Table::new(vec![
@@ -230,9 +240,16 @@ impl Session {
                 (None, [first, rest @ ..]) => format!("{first} and {} more", rest.len()),
                 (None, []) => String::new(),
             };
+            let what = match (revision.confirm_by, revision.settles) {
+                (Some(_), _) if !settled.contains(&revision.number) => {
+                    format!("{what} [waits for commit confirm]")
+                }
+                (_, Some(settled)) if revision.edits.is_empty() => format!("confirms revision {settled}"),
+                _ => what,
+            };
             table.row(vec![revision.number.to_string(), time, revision.author.0.clone(), what]);
         }
-        Ok(Output { lines: table.lines(), json: Some(json!({ "revisions": revisions })) })
+        Ok(Output::new(table.lines(), json!({ "revisions": revisions })).table(table.into_rows()))
     }
 
     fn diff(&mut self, words: &[String]) -> Result<Output, Failure> {
@@ -257,7 +274,7 @@ impl Session {
         if lines.is_empty() {
             lines.push("No difference.".to_owned());
         }
-        Ok(Output { lines, json: Some(json!({ "changes": edits })) })
+        Ok(Output::new(lines, json!({ "changes": edits })).table(show::change_rows(&edits)))
     }
 
     fn reset(&mut self, io: &mut dyn Console) -> Result<Output, Failure> {

@@ -15,6 +15,7 @@ mod commands;
 mod complete;
 mod console;
 mod engine;
+mod exchange;
 mod execute;
 mod failure;
 mod general;
@@ -27,6 +28,7 @@ mod run;
 mod show;
 mod terminal;
 mod transaction;
+mod why;
 mod words;
 
 pub use backend::{Applied, Backend, BackendError, Installation};

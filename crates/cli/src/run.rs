@@ -77,6 +77,7 @@ impl Arguments {
 enum Output {
     Text,
     Json,
+    Csv,
 }
 
 /// Runs `adpcli` with these arguments.
@@ -120,6 +121,7 @@ fn start(arguments: &Arguments) -> Result<Code, (Code, String)> {
         format: match arguments.output {
             Output::Text => Format::Text,
             Output::Json => Format::Json,
+            Output::Csv => Format::Csv,
         },
         lines_are_public: arguments.line.is_some() || !arguments.command.is_empty(),
     };

@@ -1,7 +1,10 @@
 //! Rows as operators see them: `name = value` lines, tables, and the same as JSON. cli.md 3.1 and 3.2.
 
-use openadp_settings::{Align, Context, Kind, Parameter, Presented, Role, Row, Shape, Snapshot, Value};
+use openadp_settings::{
+    Align, Context, Kind, Parameter, Presented, Role, Row, RowChange, Shape, Snapshot, Value,
+};
 use serde_json::{Map, Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cells of a table, its first line being the headers.
 pub(crate) struct Table {
@@ -15,6 +18,12 @@ impl Table {
     }
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
+    }
+
+    /// The cells, headers first.
+    pub(crate) fn into_rows(self) -> Vec<Vec<String>> {
+        let headers = self.columns.into_iter().map(|(header, _)| header).collect();
+        std::iter::once(headers).chain(self.rows).collect()
     }
 
     /// Header, rule, rows, a blank line and the count.
@@ -56,7 +65,7 @@ fn count(rows: usize) -> String {
 }
 
 /// What is shown of a value, or of its default.
-fn shown(parameter: &Parameter, row: Option<&Row>) -> String {
+pub(crate) fn shown(parameter: &Parameter, row: Option<&Row>) -> String {
     let stored = row.and_then(|row| row.explicit(parameter.name)).map(Value::shown);
     one_line(stored.or(parameter.default).unwrap_or_default())
 }
@@ -123,7 +132,7 @@ pub(crate) fn presented_lines(
 }
 
 /// A row as JSON: parameter names and types, secrets only as whether they are set.
-fn row_json(context: &'static Context, row: Option<&Row>) -> Json {
+pub(crate) fn row_json(context: &'static Context, row: Option<&Row>) -> Json {
     let mut object = Map::new();
     for parameter in context.parameters {
         let stored = row.and_then(|row| row.explicit(parameter.name));
@@ -165,6 +174,69 @@ pub(crate) fn presented_json(context: &'static Context, rows: &[Presented]) -> J
         row.iter().map(|(header, cell)| ((*header).to_owned(), json!(cell))).collect()
     };
     json!({ "context": context.full_path(), "rows": rows.iter().map(object).collect::<Vec<_>>() })
+}
+
+/// A line of values with commas between them; RFC 4180, with the line ends of this system.
+pub(crate) fn csv_line(cells: &[String]) -> String {
+    let cell = |cell: &String| {
+        if cell.contains([',', '"', '\n', '\r']) || cell != cell.trim() {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell.clone()
+        }
+    };
+    cells.iter().map(cell).collect::<Vec<_>>().join(",")
+}
+
+/// A context's rows by the names of their parameters; secrets as stars, hidden values too.
+pub(crate) fn context_rows(
+    context: &'static Context,
+    snapshot: &Snapshot,
+    rows: &[&Row],
+) -> Vec<Vec<String>> {
+    if let Some(present) = context.present {
+        let headers = present(snapshot, rows.first().copied().unwrap_or(&Row::default()));
+        let headers = headers.iter().map(|(header, _)| (*header).to_owned()).collect();
+        let cells = |row: &&Row| present(snapshot, row).into_iter().map(|(_, cell)| cell).collect();
+        return std::iter::once(headers).chain(rows.iter().map(cells)).collect();
+    }
+    let cell = |parameter: &Parameter, row: &Row| {
+        let stored = row.explicit(parameter.name).map(Value::shown);
+        stored.or(parameter.default).unwrap_or_default().to_owned()
+    };
+    let names = context.parameters.iter().map(|parameter| parameter.name.to_owned()).collect();
+    let none = Row::default();
+    let single = (context.shape == Shape::Single && rows.is_empty()).then_some(&none);
+    let rows = rows.iter().copied().chain(single);
+    let values = rows.map(|row| context.parameters.iter().map(|parameter| cell(parameter, row)).collect());
+    std::iter::once(names).chain(values).collect()
+}
+
+/// Presented rows, headers first.
+pub(crate) fn presented_rows(rows: &[Presented]) -> Vec<Vec<String>> {
+    let headers = rows.first().map(|row| row.iter().map(|(header, _)| (*header).to_owned()).collect());
+    let cells = rows.iter().map(|row| row.iter().map(|(_, cell)| cell.clone()).collect());
+    headers.into_iter().chain(cells).collect()
+}
+
+/// Changes of rows, one changed value a row.
+pub(crate) fn change_rows(changes: &[RowChange]) -> Vec<Vec<String>> {
+    let names = ["context", "key", "parameter", "before", "after"].map(str::to_owned).to_vec();
+    let mut rows = vec![names];
+    for change in changes {
+        let value = |side: &Option<BTreeMap<String, String>>, name: &String| {
+            side.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or_default()
+        };
+        let sides = change.before.iter().chain(&change.after);
+        let names: BTreeSet<&String> = sides.flat_map(BTreeMap::keys).collect();
+        for name in names {
+            let (before, after) = (value(&change.before, name), value(&change.after, name));
+            if before != after {
+                rows.push(vec![change.context.clone(), change.key.join(" "), name.clone(), before, after]);
+            }
+        }
+    }
+    rows
 }
 
 /// The rows whose key begins with these words: as typed, or in the canonical form of their kinds.

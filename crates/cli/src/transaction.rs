@@ -15,7 +15,9 @@ const MAX_EDITS: usize = 100_000;
 pub(crate) struct OpenChange {
     pub(crate) edits: Vec<(&'static Context, Edit)>,
     /// Whether one of them was forced.
-    force: bool,
+    pub(crate) force: bool,
+    /// The command that opened it, where it is done with the same: `import`.
+    pub(crate) whole: Option<&'static str>,
     /// Commands that failed since `begin` while nobody sat there to see it.
     pub(crate) failed: usize,
 }
@@ -78,10 +80,7 @@ impl Session {
         open.force |= force;
         let count = open.edits.len();
         let json = json!({ "done": true, "open": count, "context": context.full_path(), "command": command });
-        Ok(Ok(Output {
-            lines: vec![format!("...Done [{} in the open change]", edits(count))],
-            json: Some(json),
-        }))
+        Ok(Ok(Output::new(vec![format!("...Done [{} in the open change]", edits(count))], json)))
     }
 
     pub(crate) fn begin(&mut self) -> Result<Output, Failure> {
@@ -91,17 +90,14 @@ impl Session {
         }
         self.open = Some(OpenChange::default());
         let remark = "a change is open: commit does all of it or nothing, abort drops it";
-        Ok(Output {
-            lines: vec![format!("...Done [{remark}]")],
-            json: Some(json!({ "done": true, "open": 0 })),
-        })
+        Ok(Output::new(vec![format!("...Done [{remark}]")], json!({ "done": true, "open": 0 })))
     }
 
     pub(crate) fn abort(&mut self) -> Result<Output, Failure> {
         let Some(open) = self.open.take() else { return Err(none_open("abort")) };
         let count = open.edits.len();
         let lines = vec![format!("...Done [{} dropped]", edits(count))];
-        Ok(Output { lines, json: Some(json!({ "done": true, "dropped": count })) })
+        Ok(Output::new(lines, json!({ "done": true, "dropped": count })))
     }
 
     /// `commit [check | confirm | confirmed minutes] [comment text]`.
@@ -134,10 +130,11 @@ impl Session {
             let what = format!("{} of this change failed; nothing of it was done", commands(open.failed));
             return Err(Failure::refused("commit", &what).hint("abort drops the change"));
         }
+        let name = open.whole.unwrap_or("commit");
         let (change, contexts) = (open.change(self.options.force, comment), open.contexts());
         if self.options.dry_run || matches!(asked, Asked::Check) {
             let preview = self.backend.preview(&contexts, &change);
-            let preview = preview.map_err(|error| Failure::of_change("commit", &open.edits, error))?;
+            let preview = preview.map_err(|error| Failure::of_change(name, &open.edits, error))?;
             let dropped = self.options.dry_run.then(|| self.open.take());
             drop(dropped);
             return Ok(previewed(&preview.edits));
@@ -147,7 +144,7 @@ impl Session {
             Asked::Now | Asked::Check => None,
         };
         let applied = self.backend.commit(&contexts, &change, within);
-        let mut applied = applied.map_err(|error| Failure::of_change("commit", &open.edits, error))?;
+        let mut applied = applied.map_err(|error| Failure::of_change(name, &open.edits, error))?;
         self.open = None;
         let what = match change.edits.len() {
             0 => "the change was empty".to_owned(),
@@ -159,7 +156,7 @@ impl Session {
         {
             io.warn(&format!("Remark: revision {} still waits for commit confirm.", pending.revision));
         }
-        Ok(self.done_at("", "commit", &applied))
+        Ok(self.done_at("", name, &applied))
     }
 
     fn confirm_pending(&mut self) -> Result<Output, Failure> {

@@ -1,10 +1,11 @@
 //! What a change makes of a tree: every edit checked against its declaration, all problems at once, nothing half done.
 
 use crate::editing::Editing;
+use crate::export;
 use crate::names::nearest;
 use crate::{
-    Apply, Change, Context, Edit, Parameter, Problem, Problems, Registry, Role, Row, Secret, Shape, Snapshot,
-    Value, revision,
+    Apply, Change, Context, Edit, MachineKey, Parameter, Problem, Problems, Registry, Role, Row, Secret,
+    Shape, Snapshot, Value, revision,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,13 +38,19 @@ pub(crate) struct Evaluated {
 }
 
 /// Checks a change as a whole.
-pub(crate) fn evaluate(registry: &Registry, base: &Snapshot, change: &Change) -> Result<Evaluated, Problems> {
+pub(crate) fn evaluate(
+    registry: &Registry,
+    machine_key: &MachineKey,
+    base: &Snapshot,
+    change: &Change,
+) -> Result<Evaluated, Problems> {
     if change.edits.len() > MAX_EDITS {
         let context = change.edits[0].context();
         return Err(Problem::new(context, format!("more than {MAX_EDITS} edits in one change")).into());
     }
     let mut tree = Editing::new(base.clone());
-    let (mut edits, mut problems, mut left_out) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut edits, mut problems) = (Vec::new(), Vec::new());
+    let mut secrets = Secrets { base, machine_key, left_out: BTreeSet::new() };
     let (mut touched, mut again) = (BTreeSet::new(), false);
     for (number, edit) in change.edits.iter().enumerate() {
         if problems.len() > MAX_PROBLEMS {
@@ -53,7 +60,7 @@ pub(crate) fn evaluate(registry: &Registry, base: &Snapshot, change: &Change) ->
         }
         let found = match registry.resolve(edit.context()) {
             None => Err(vec![unknown_context(registry, edit.context())]),
-            Some(context) => typed(context, base, &mut tree, edit, &mut left_out),
+            Some(context) => typed(context, &mut tree, edit, &mut secrets),
         };
         match found {
             Ok(steps) => {
@@ -82,8 +89,8 @@ pub(crate) fn evaluate(registry: &Registry, base: &Snapshot, change: &Change) ->
     }
     let (restart, mut remarks) = effects(&edits);
     remarks.extend(unused(registry, change));
-    if !left_out.is_empty() {
-        let names: Vec<&str> = left_out.into_iter().collect();
+    if !secrets.left_out.is_empty() {
+        let names: Vec<&str> = secrets.left_out.into_iter().collect();
         remarks.push(format!("there is no secret to keep for {}; it stays unset", names.join(", ")));
     }
     Ok(Evaluated { snapshot: tree, edits, restart, remarks })
@@ -112,10 +119,9 @@ fn unknown_context(registry: &Registry, path: &str) -> Problem {
 
 fn typed(
     context: &'static Context,
-    base: &Snapshot,
     tree: &mut Editing,
     edit: &Edit,
-    left_out: &mut BTreeSet<&'static str>,
+    secrets: &mut Secrets<'_>,
 ) -> Result<Vec<TypedEdit>, Vec<Problem>> {
     let command = match edit {
         Edit::Set { .. } => "set",
@@ -133,10 +139,8 @@ fn typed(
         return Err(vec![Problem::new(context.full_path(), format!("{command} is not possible here"))]);
     }
     match edit {
-        Edit::Set { key, values, .. } => {
-            set(context, base, tree, key, values, left_out).map(|edit| vec![edit])
-        }
-        Edit::Add { values, .. } => add(context, base, tree, values, left_out).map(|edit| vec![edit]),
+        Edit::Set { key, values, .. } => set(context, tree, key, values, secrets).map(|edit| vec![edit]),
+        Edit::Add { values, .. } => add(context, tree, values, secrets).map(|edit| vec![edit]),
         Edit::Delete { key, .. } => {
             let (index, row) = find(context, tree, key)?;
             let row = row.clone();
@@ -177,11 +181,10 @@ fn reset(context: &'static Context, tree: &Snapshot) -> Vec<TypedEdit> {
 
 fn set(
     context: &'static Context,
-    base: &Snapshot,
     tree: &mut Editing,
     key: &[String],
     values: &BTreeMap<String, Option<String>>,
-    left_out: &mut BTreeSet<&'static str>,
+    secrets: &mut Secrets<'_>,
 ) -> Result<TypedEdit, Vec<Problem>> {
     let before = match context.shape {
         Shape::Table => Some(find(context, tree, key)?.1.clone()),
@@ -210,11 +213,13 @@ fn set(
                 Err(_) => problems.push(problem("Mandatory parameter: it cannot be empty".to_owned())),
             },
             (Role::Attribute, None) => drop(after.0.remove(parameter.name)),
-            (_, Some(STARS)) if parameter.is_secret() => {
+            (_, Some(value)) if parameter.is_secret() => {
+                let key = if context.shape == Shape::Table { owned_key(context, &after) } else { Vec::new() };
                 let now = after.explicit(parameter.name).cloned();
-                match now.or_else(|| kept(context, base, &after, parameter)) {
-                    Some(secret) => drop(after.0.insert(parameter.name.to_owned(), secret)),
-                    None => drop(left_out.insert(parameter.name)),
+                match secrets.value(context, &key, parameter, value, now) {
+                    Ok(Some(secret)) => drop(after.0.insert(parameter.name.to_owned(), secret)),
+                    Ok(None) => {}
+                    Err(reason) => problems.push(problem(reason)),
                 }
             }
             (Role::Mandatory | Role::Attribute, Some(value)) => match parse(parameter, value) {
@@ -234,25 +239,52 @@ fn set(
     Ok(TypedEdit { context, key, at: None, before, after: Some(after) })
 }
 
-/// The secret that the row had before the change.
-fn kept(context: &'static Context, base: &Snapshot, row: &Row, parameter: &Parameter) -> Option<Value> {
-    let before = match context.shape {
-        Shape::Table => base.row(context, &row.key(context)),
-        Shape::Single | Shape::Actions => base.rows_of(context).first(),
-    };
-    before.and_then(|before| before.explicit(parameter.name)).cloned()
+/// Where secrets come from that are not typed as they are.
+struct Secrets<'a> {
+    base: &'a Snapshot,
+    machine_key: &'a MachineKey,
+    /// Parameters whose secret was to be kept, and there was none.
+    left_out: BTreeSet<&'static str>,
+}
+
+impl Secrets<'_> {
+    /// The secret that a word means: the one there is now or was before the change for stars, a sealed one, or itself.
+    fn value(
+        &mut self,
+        context: &'static Context,
+        key: &[String],
+        parameter: &'static Parameter,
+        word: &str,
+        now: Option<Value>,
+    ) -> Result<Option<Value>, String> {
+        if word == STARS {
+            let key: Vec<&str> = key.iter().map(String::as_str).collect();
+            let before = match context.shape {
+                Shape::Table => self.base.row(context, &key),
+                Shape::Single | Shape::Actions => self.base.rows_of(context).first(),
+            };
+            let kept = now.or_else(|| before.and_then(|row| row.explicit(parameter.name)).cloned());
+            if kept.is_none() {
+                self.left_out.insert(parameter.name);
+            }
+            return Ok(kept);
+        }
+        match export::unsealed(self.machine_key, context, key, parameter, word) {
+            Some(opened) => parse(parameter, &opened?).map(Some),
+            None => parse(parameter, word).map(Some),
+        }
+    }
 }
 
 fn add(
     context: &'static Context,
-    base: &Snapshot,
     tree: &mut Editing,
     values: &BTreeMap<String, String>,
-    left_out: &mut BTreeSet<&'static str>,
+    secrets: &mut Secrets<'_>,
 ) -> Result<TypedEdit, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut row = Row::default();
-    let mut stars = Vec::new();
+    let mut hidden = Vec::new();
     for (name, value) in values {
         let Some(parameter) = context.parameter(name) else {
             problems.push(unknown_parameter(context, name));
@@ -261,8 +293,8 @@ fn add(
         if value.is_empty() && parameter.role == Role::Attribute {
             continue;
         }
-        if value == STARS && parameter.is_secret() {
-            stars.push(parameter);
+        if parameter.is_secret() {
+            hidden.push((parameter, value));
             continue;
         }
         match parse(parameter, value) {
@@ -291,11 +323,18 @@ fn add(
             row.0.insert(parameter.name.to_owned(), Value::Text(default.to_owned()));
         }
     }
-    for parameter in stars {
-        match kept(context, base, &row, parameter) {
-            Some(secret) => drop(row.0.insert(parameter.name.to_owned(), secret)),
-            None => drop(left_out.insert(parameter.name)),
+    let key = owned_key(context, &row);
+    for (parameter, value) in hidden {
+        match secrets.value(context, &key, parameter, value, None) {
+            Ok(Some(secret)) => drop(row.0.insert(parameter.name.to_owned(), secret)),
+            Ok(None) => {}
+            Err(reason) => {
+                problems.push(Problem::new(context.full_path(), reason).parameter(parameter.name));
+            }
         }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
     }
     if tree.position(context, &row.key(context)).is_some() {
         let key = row.key(context).join(" ");
@@ -310,7 +349,7 @@ fn add(
             format!("a table holds at most {MAX_ROWS} entries"),
         )]);
     }
-    Ok(TypedEdit { context, key: owned_key(context, &row), at: None, before: None, after: Some(row) })
+    Ok(TypedEdit { context, key, at: None, before: None, after: Some(row) })
 }
 
 /// The row with this key: as typed, or in the canonical form of its kinds.

@@ -28,6 +28,7 @@ mod apply;
 mod change;
 mod declare;
 mod editing;
+mod export;
 mod files;
 mod journal;
 mod kind;
@@ -46,6 +47,7 @@ pub use declare::{
     Action, ActionContext, ActionOutput, Align, Apply, Context, Effective, Parameter, Presented, Remark,
     Role, Settings, Shape, Tree, Unused,
 };
+pub use export::decoded;
 pub use journal::Damage;
 pub use kind::{Kind, NamedKind};
 pub use machine_key::{MachineKey, MachineKeyError};
@@ -53,7 +55,7 @@ pub use masked::MaskedSnapshot;
 pub use names::nearest;
 pub use pending::{MAX_WAIT_MINUTES, Pending};
 pub use registry::{Check, Module, Registry, RegistryError};
-pub use revision::{Revision, RowChange, SecretError};
+pub use revision::{Origin, Revision, RowChange, SecretError};
 pub use snapshot::{Row, Snapshot, Values};
 pub use store::{ActionDone, Committed, Live, OpenError, Preview, Store};
 pub use value::{FromValue, Secret, Value};

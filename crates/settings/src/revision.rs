@@ -39,6 +39,20 @@ pub struct Revision {
     pub edits: Vec<RowChange>,
 }
 
+/// Where the value of a parameter comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The revision that gave or cleared it.
+    pub revision: u64,
+    /// When that was accepted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// Who made it.
+    pub author: Author,
+    /// Why, if they said.
+    pub comment: Option<String>,
+}
+
 /// What happened to one row. Secrets are shown as stars.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowChange {
@@ -100,7 +114,7 @@ pub struct SecretError {
 }
 
 /// The place a secret belongs to: its context, the row's key and the parameter, each with its length before it.
-fn place(context: &str, key: &[String], parameter: &str) -> Vec<u8> {
+pub(crate) fn place(context: &str, key: &[String], parameter: &str) -> Vec<u8> {
     let mut place = Vec::new();
     for part in std::iter::once(context).chain(key.iter().map(String::as_str)).chain([parameter]) {
         place.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -371,6 +385,34 @@ fn shown_raw(machine_key: &MachineKey, registry: &Registry, edit: &RawEdit) -> R
         before: edit.before.as_ref().map(text),
         after: edit.after.as_ref().map(text),
     }
+}
+
+/// The last record that changed a parameter of a row.
+pub(crate) fn origin(
+    machine_key: &MachineKey,
+    registry: &Registry,
+    records: &[Record],
+    (context, key, parameter): (&'static Context, &[String], &str),
+) -> Result<Option<Origin>, SecretError> {
+    let same_key = |other: &[String]| {
+        other.len() == key.len() && other.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    for record in records.iter().rev() {
+        for edit in record.edits.iter().filter(|edit| same_key(&edit.key)) {
+            if !registry.resolve(&edit.context).is_some_and(|other| std::ptr::eq(other, context)) {
+                continue;
+            }
+            let value = |row: &Option<RawRow>| -> Result<Option<Value>, SecretError> {
+                let row = row.as_ref().map(|row| opened_row(machine_key, context, edit, row)).transpose()?;
+                Ok(row.and_then(|row| row.explicit(parameter).cloned()))
+            };
+            if value(&edit.before)? != value(&edit.after)? {
+                let (author, comment) = (Author(record.author.clone()), record.comment.clone());
+                return Ok(Some(Origin { revision: record.revision, time: record.time, author, comment }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Typed and raw edits as operators may see them.

@@ -2,11 +2,12 @@
 
 use crate::apply::{Evaluated, TypedEdit, effects, evaluate, introduced};
 use crate::editing::Editing;
+use crate::export;
 use crate::files;
 use crate::journal::{self, Damage, FileMedium, Medium, MemoryMedium, Position, Record};
 use crate::machine_key::{MachineKeyError, sync_directory};
 use crate::pending::{self, Pending};
-use crate::revision::{self, Foreign, Revision, RowChange, SecretError};
+use crate::revision::{self, Foreign, Origin, Revision, RowChange, SecretError};
 use crate::{
     ActionContext, ActionOutput, Author, Change, Context, MachineKey, Problem, Problems, Registry, Settings,
     Snapshot,
@@ -266,7 +267,7 @@ impl Store {
                 (_, wait) => wait.map(|wait| now + wait),
             };
             let Evaluated { snapshot, edits: typed, restart, mut remarks } =
-                evaluate(&self.registry, base, change)?;
+                evaluate(&self.registry, &self.machine_key, base, change)?;
             let confirm_by = confirm_by.filter(|_| !typed.is_empty());
             remarks.extend(confirm_by.map(pending::remark));
             let committed = Committed { revision: snapshot.revision, restart, remarks };
@@ -323,7 +324,7 @@ impl Store {
     pub fn preview(&self, change: &Change) -> Result<Preview, Problems> {
         self.refresh().map_err(|error| unavailable(&error))?;
         let Evaluated { snapshot, edits, restart, remarks } =
-            evaluate(&self.registry, &self.current.load(), change)?;
+            evaluate(&self.registry, &self.machine_key, &self.current.load(), change)?;
         Ok(Preview {
             edits: edits.iter().map(revision::shown_edit).collect(),
             committed: Committed { revision: snapshot.revision, restart, remarks },
@@ -348,6 +349,35 @@ impl Store {
         let records = self.records(&self.journal()).map_err(|error| unavailable(&error))?;
         let (typed, raw) = self.between(&records, from, to)?;
         Ok(revision::shown_all(&self.machine_key, &self.registry, &typed, &raw))
+    }
+
+    /// The tree, or the contexts at and below a path, as commands of the CLI that make it; secrets sealed for this
+    /// installation, or left out.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn export(&self, below: Option<&str>, seal: bool) -> Result<Vec<String>, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let lines = export::lines(&self.registry, &self.machine_key, &self.current.load(), below, seal);
+        lines.map_err(|error| unavailable(&error.into()))
+    }
+
+    /// The revision that gave a parameter of a row the value it has; `None` where it was never changed.
+    ///
+    /// # Errors
+    /// There is no such context or parameter, or the journal cannot be read.
+    pub fn origin(&self, context: &str, key: &[String], parameter: &str) -> Result<Option<Origin>, Problems> {
+        let declared = self
+            .registry
+            .resolve(context)
+            .ok_or_else(|| Problem::new(context, "there is no such context"))?;
+        let parameter = declared
+            .parameter(parameter)
+            .ok_or_else(|| Problem::new(context, "there is no such parameter").parameter(parameter))?;
+        let records = self.records(&self.journal()).map_err(|error| unavailable(&error))?;
+        let place = (declared, key, parameter.name);
+        revision::origin(&self.machine_key, &self.registry, &records, place)
+            .map_err(|error| unavailable(&error.into()))
     }
 
     /// Makes the tree what it was at a revision, as a new revision; 0 is the fresh installation.

@@ -2,7 +2,9 @@
 
 use super::socket::{directory, short};
 use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
-use openadp_settings::{ActionDone, Change, MaskedSnapshot, Pending, Preview, Problems, Revision, RowChange};
+use openadp_settings::{
+    ActionDone, Change, MaskedSnapshot, Origin, Pending, Preview, Problems, Revision, RowChange,
+};
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -76,7 +78,7 @@ impl Client {
         stream.set_read_timeout(Some(HELLO)).ok()?;
         stream.set_write_timeout(Some(HELLO)).ok()?;
         let process = path.file_stem()?.to_string_lossy().into_owned();
-        let hello = Hello { process, pid: 0, version: String::new(), contexts: Vec::new() };
+        let hello = Hello { process, pid: 0, version: String::new(), contexts: Vec::new(), started_with: 0 };
         let mut client = Self { stream: BufReader::new(stream), hello };
         client.hello = client.ask(&Request::Hello).ok()?;
         client.stream.get_ref().set_read_timeout(Some(ANSWER)).ok()?;
@@ -156,6 +158,28 @@ impl Client {
     /// The process cannot be reached, or there is no such revision.
     pub fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, ClientError> {
         self.ask(&Request::Diff { from, to })
+    }
+
+    /// The tree, or what is at and below a path, as commands that make it.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read its settings.
+    pub fn export(&mut self, below: Option<&str>, seal: bool) -> Result<Vec<String>, ClientError> {
+        self.ask(&Request::Export { below: below.map(str::to_owned), seal })
+    }
+
+    /// The revision that gave a parameter of a row its value.
+    ///
+    /// # Errors
+    /// The process cannot be reached or does not know the parameter.
+    pub fn origin(
+        &mut self,
+        context: &str,
+        key: &[String],
+        parameter: &str,
+    ) -> Result<Option<Origin>, ClientError> {
+        let (context, parameter) = (context.to_owned(), parameter.to_owned());
+        self.ask(&Request::Origin { context, key: key.to_vec(), parameter })
     }
 
     /// Goes back to a revision.

@@ -18,7 +18,7 @@ pub use server::{Admin, AdminSocket, Interfaces};
 pub use socket::author;
 
 use openadp_settings::{
-    ActionDone, Change, Committed, MaskedSnapshot, Pending, Preview, Problems, Revision, RowChange,
+    ActionDone, Change, Committed, MaskedSnapshot, Origin, Pending, Preview, Problems, Revision, RowChange,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -70,6 +70,24 @@ pub enum Request {
         /// to this one.
         to: u64,
     },
+    /// The tree, or what is at and below a path, as commands; answered with lines.
+    #[serde(rename_all = "camelCase")]
+    Export {
+        /// Full path; the whole tree without one.
+        below: Option<String>,
+        /// Secrets sealed for this installation, rather than left out.
+        #[serde(default)]
+        seal: bool,
+    },
+    /// The revision that gave a parameter its value; answered with [`Origin`] or nothing.
+    Origin {
+        /// Full path of the context.
+        context: String,
+        /// The row's key; empty for a single-row context.
+        key: Vec<String>,
+        /// The parameter's name.
+        parameter: String,
+    },
     /// Goes back to a revision; answered like [`Request::Commit`].
     #[serde(rename_all = "camelCase")]
     Rollback {
@@ -114,6 +132,9 @@ pub struct Hello {
     pub version: String,
     /// Full paths of the contexts it knows.
     pub contexts: Vec<String>,
+    /// The revision it started with: what needs a restart and came later is not in force there.
+    #[serde(default)]
+    pub started_with: u64,
 }
 
 /// An interface of a process.
@@ -161,6 +182,8 @@ pub(crate) enum Content {
     Changes(Vec<RowChange>),
     Done(Done),
     Hello(Hello),
+    Lines(Vec<String>),
+    Origin(Option<Origin>),
     Pending(Option<Pending>),
     Preview(Preview),
     Revision(u64),

@@ -85,6 +85,7 @@ impl AdminSocket {
         let socket = Self { path };
         let sessions = Arc::new(Semaphore::new(MAX_SESSIONS));
         let session_tasks = tasks.clone();
+        let started_with = admin.store.current().revision();
         let (deadlines, over) = (keep_deadlines(admin.clone(), tasks.clone()), shutdown.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -111,7 +112,7 @@ impl AdminSocket {
                 let (admin, tasks, shutdown) = (admin.clone(), session_tasks.clone(), shutdown.clone());
                 session_tasks.spawn(async move {
                     let allowed = permit.is_ok();
-                    let served = serve(stream, admin, allowed, &tasks);
+                    let served = serve(stream, admin, started_with, allowed, &tasks);
                     tokio::select! {
                         () = shutdown.cancelled() => {}
                         ended = served => if let Err(error) = ended {
@@ -150,8 +151,22 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Whom a session asks, and who asks.
+#[derive(Clone)]
+struct Asked {
+    admin: Admin,
+    author: Author,
+    started_with: u64,
+}
+
 /// One session: requests answered one after another.
-async fn serve(stream: UnixStream, admin: Admin, allowed: bool, tasks: &TaskTracker) -> io::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    admin: Admin,
+    started_with: u64,
+    allowed: bool,
+    tasks: &TaskTracker,
+) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let own = rustix::process::geteuid().as_raw();
     let (read, mut write) = stream.into_split();
@@ -166,6 +181,7 @@ async fn serve(stream: UnixStream, admin: Admin, allowed: bool, tasks: &TaskTrac
         return answer(&mut write, &Answer::<()>::Failed(reason.to_owned())).await;
     }
     let author = Author(author(uid));
+    let asked = Asked { admin, author, started_with };
     let mut read = BufReader::new(read);
     loop {
         let line = tokio::time::timeout(IDLE, line(&mut read)).await;
@@ -178,7 +194,7 @@ async fn serve(stream: UnixStream, admin: Admin, allowed: bool, tasks: &TaskTrac
                     .await;
             }
         };
-        let reply = handle(request, &admin, &author, tasks).await;
+        let reply = handle(request, &asked, tasks).await;
         answer(&mut write, &reply).await?;
     }
 }
@@ -205,7 +221,8 @@ async fn answer<T: serde::Serialize>(write: &mut OwnedWriteHalf, answer: &Answer
     tokio::time::timeout(WRITE, write.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTracker) -> Answer<Content> {
+async fn handle(request: Request, asked: &Asked, tasks: &TaskTracker) -> Answer<Content> {
+    let admin = &asked.admin;
     if let Request::Status { revision } = request {
         // A process that does not follow within the time tells how it is now.
         let waited = (admin.interfaces)(revision);
@@ -218,9 +235,9 @@ async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTr
             interfaces,
         }));
     }
-    let (admin, author) = (admin.clone(), author.clone());
+    let asked = asked.clone();
     // The store reads and writes files and waits for a lock.
-    let done = tasks.spawn_blocking(move || blocking(request, &admin, &author)).await;
+    let done = tasks.spawn_blocking(move || blocking(request, &asked)).await;
     match done {
         Ok(Ok(content)) => Answer::Ok(content),
         Ok(Err(problems)) => Answer::Refused(problems),
@@ -231,7 +248,8 @@ async fn handle(request: Request, admin: &Admin, author: &Author, tasks: &TaskTr
     }
 }
 
-fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content, Problems> {
+fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
+    let Asked { admin, author, started_with } = asked;
     let Admin { name, store, clock, changed, .. } = admin;
     let before = store.current().revision();
     settle(admin);
@@ -241,6 +259,7 @@ fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             contexts: store.registry().contexts().map(openadp_settings::Context::full_path).collect(),
+            started_with: *started_with,
         }),
         Request::Snapshot => {
             store.refresh().map_err(|error| unreadable(&error))?;
@@ -263,6 +282,10 @@ fn blocking(request: Request, admin: &Admin, author: &Author) -> Result<Content,
             Content::Revisions(store.revisions(from..=to).map_err(|error| unreadable(&error))?)
         }
         Request::Diff { from, to } => Content::Changes(store.diff(from, to)?),
+        Request::Export { below, seal } => Content::Lines(store.export(below.as_deref(), seal)?),
+        Request::Origin { context, key, parameter } => {
+            Content::Origin(store.origin(&context, &key, &parameter)?)
+        }
         Request::Rollback { to, force, dry_run } => {
             if dry_run {
                 Content::Preview(store.preview_rollback(to, force)?)
