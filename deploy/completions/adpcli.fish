@@ -1,7 +1,8 @@
 complete -c adpcli -s c -d 'A command; may be given several times' -r
 complete -c adpcli -s f -d 'A file of commands' -r -F
 complete -c adpcli -s o -l output -d 'How answers are written' -r -f -a "text\t''
-json\t''"
+json\t''
+csv\t''"
 complete -c adpcli -l secret-file -d 'What to answer when the secret NAME is asked for: the first line of a file' -r
 complete -c adpcli -l data-dir -d 'The installation' -r -F
 complete -c adpcli -l term -d 'What the terminal calls itself' -r

@@ -3,8 +3,8 @@
 use openadp_appserver::{Clock, SystemClock};
 use openadp_daemon::admin::{Client, ClientError, InterfaceStatus, author, discover};
 use openadp_settings::{
-    ActionDone, Author, Change, Committed, Context, Edit, OpenError, Origin, Pending, Preview, Problems,
-    Registry, Revision, RowChange, Snapshot, Store,
+    ActionDone, AuditEntry, AuditReport, Author, Change, Committed, Context, Edit, OpenError, Origin,
+    Pending, Preview, Problems, Registry, Revision, RowChange, Snapshot, Store,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,6 +131,16 @@ pub trait Backend {
         key: &[String],
         parameter: &str,
     ) -> Result<Option<Origin>, BackendError>;
+    /// The last entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// It cannot be reached or read.
+    fn audit(&mut self, most: usize) -> Result<Vec<AuditEntry>, BackendError>;
+    /// Checks the audit log.
+    ///
+    /// # Errors
+    /// It cannot be reached or read.
+    fn verify_audit(&mut self) -> Result<AuditReport, BackendError>;
     /// The processes that read a context and started before a revision; `None` where no process runs.
     fn older(&mut self, context: &'static Context, revision: u64) -> Option<Vec<String>>;
     /// Goes back to a revision.
@@ -355,6 +365,20 @@ impl Backend for Installation {
             return Ok(client.origin(&path, key, parameter)?);
         }
         Ok(self.local()?.origin(&path, key, parameter)?)
+    }
+
+    fn audit(&mut self, most: usize) -> Result<Vec<AuditEntry>, BackendError> {
+        if let Some(client) = self.process(&[]) {
+            return Ok(client.audit(most)?);
+        }
+        Ok(self.local()?.audit(most)?)
+    }
+
+    fn verify_audit(&mut self) -> Result<AuditReport, BackendError> {
+        if let Some(client) = self.process(&[]) {
+            return Ok(client.verify_audit()?);
+        }
+        Ok(self.local()?.verify_audit()?)
     }
 
     fn older(&mut self, context: &'static Context, revision: u64) -> Option<Vec<String>> {

@@ -93,6 +93,7 @@ pub(crate) fn of_context(context: &'static Context) -> Vec<Command> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum General {
     Abort,
+    Audit,
     Begin,
     Cd,
     Commit,
@@ -116,7 +117,7 @@ pub(crate) enum General {
 
 impl General {
     /// All of them, in the order in which help lists them.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Help,
         Self::Exit,
         Self::Quit,
@@ -137,11 +138,13 @@ impl General {
         Self::Export,
         Self::Import,
         Self::Why,
+        Self::Audit,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Abort => "abort",
+            Self::Audit => "audit",
             Self::Begin => "begin",
             Self::Cd => "cd",
             Self::Commit => "commit",
@@ -178,6 +181,7 @@ impl General {
             Self::Repeat => Some("re"),
             Self::Tree => Some("t"),
             Self::Abort
+            | Self::Audit
             | Self::Begin
             | Self::Commit
             | Self::Diff
@@ -199,6 +203,10 @@ impl General {
     pub(crate) fn help(self) -> (&'static str, &'static str) {
         match self {
             Self::Abort => ("", "Drops the open change: nothing of it is done."),
+            Self::Audit => (
+                "[number | verify]",
+                "Lists the last changes and refusals, with who asked; verify checks that nothing in the log was altered.",
+            ),
             Self::Begin => (
                 "",
                 "Opens a change: what follows is gathered, and commit does all of it or nothing, as one revision.",

@@ -43,6 +43,10 @@ impl Session {
         let first = words.first().map(String::as_str);
         let output = match general {
             General::Abort => self.abort()?,
+            General::Audit if first.is_some_and(|word| word.eq_ignore_ascii_case("verify")) => {
+                self.verify_audit()?
+            }
+            General::Audit => self.audit(number("audit", first, LISTED)?)?,
             General::Begin => self.begin()?,
             General::Commit => self.commit_open(&words, io)?,
             General::Reset => self.reset(io)?,
@@ -250,6 +254,39 @@ impl Session {
             table.row(vec![revision.number.to_string(), time, revision.author.0.clone(), what]);
         }
         Ok(Output::new(table.lines(), json!({ "revisions": revisions })).table(table.into_rows()))
+    }
+
+    fn audit(&mut self, most: u64) -> Result<Output, Failure> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let entries = self.backend.audit(most).map_err(|error| Failure::of("audit", None, error))?;
+        let headers = [("Number", Align::Right), ("Time", Align::Left), ("Author", Align::Left)];
+        let rest = [("Event", Align::Left), ("Revision", Align::Right), ("What", Align::Left)];
+        let columns = headers.into_iter().chain(rest).map(|(header, align)| (header.to_owned(), align));
+        let mut table = Table::new(columns.collect());
+        let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+        for entry in &entries {
+            let time = entry.time.to_offset(time::UtcOffset::UTC).format(form).unwrap_or_default();
+            let revision = entry.revision.map(|revision| revision.to_string()).unwrap_or_default();
+            let what = match &entry.reason {
+                Some(reason) => reason.lines().next().unwrap_or_default().to_owned(),
+                None => entry.contexts.join(", "),
+            };
+            let event = entry.event.name().to_owned();
+            table.row(vec![entry.number.to_string(), time, entry.author.clone(), event, revision, what]);
+        }
+        Ok(Output::new(table.lines(), json!({ "audit": entries })).table(table.into_rows()))
+    }
+
+    fn verify_audit(&mut self) -> Result<Output, Failure> {
+        let report = self.backend.verify_audit().map_err(|error| Failure::of("audit", None, error))?;
+        let Some(first) = report.problems.first() else {
+            let line = format!("{} entries, none altered, none missing.", report.entries);
+            return Ok(Output::new(vec![line], json!({ "entries": report.entries, "problems": [] })));
+        };
+        let more = report.problems.len() - 1;
+        let what = if more > 0 { format!("{first}; and {more} more") } else { first.clone() };
+        Err(Failure::refused("audit", &what)
+            .hint("keep the files DATA_DIR/settings/audit*.jsonl and find out who wrote to them"))
     }
 
     fn diff(&mut self, words: &[String]) -> Result<Output, Failure> {

@@ -227,7 +227,7 @@ pub(crate) fn parse(bytes: &[u8], from: &Position) -> Result<(Vec<Record>, Posit
         let record: Record = serde_json::from_slice(line).map_err(|error| damage(&error.to_string()))?;
         if record.format != FORMAT {
             return Err(damage(&format!(
-                "format {}, while this release reads format {FORMAT}; a newer release wrote it",
+                "format {}, while this release reads format {FORMAT}; a newer release wrote it, so use that one here",
                 record.format
             )));
         }

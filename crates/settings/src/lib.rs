@@ -25,6 +25,7 @@
 //! ```
 
 mod apply;
+mod audit;
 mod change;
 mod declare;
 mod editing;
@@ -42,6 +43,7 @@ mod snapshot;
 mod store;
 mod value;
 
+pub use audit::{AuditEntry, AuditEvent, AuditReport};
 pub use change::{Author, Change, Edit, Problem, Problems};
 pub use declare::{
     Action, ActionContext, ActionOutput, Align, Apply, Context, Effective, Parameter, Presented, Remark,

@@ -1,6 +1,7 @@
 //! The store of one data directory: the tree in memory, its journal on disk, and those who follow it.
 
 use crate::apply::{Evaluated, TypedEdit, effects, evaluate, introduced};
+use crate::audit::{AuditEntry, AuditEvent, AuditLog, AuditReport, Happened};
 use crate::editing::Editing;
 use crate::export;
 use crate::files;
@@ -60,7 +61,7 @@ pub struct ActionDone {
 #[non_exhaustive]
 pub enum OpenError {
     /// A file or directory cannot be read, created or locked.
-    #[error("settings {path}: {source}")]
+    #[error("settings {path}: {source}{}", advice(.source.kind()))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -68,7 +69,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The journal is damaged; it was left as it is.
-    #[error("settings {path}: {source}")]
+    #[error(
+        "settings {path}: {source}; the file was left as it is: put a copy of it back, or move it away to begin anew"
+    )]
     Damaged {
         /// The journal.
         path: PathBuf,
@@ -82,11 +85,23 @@ pub enum OpenError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// Another process kept the lock for too long.
-    #[error("settings {path}: another process holds the lock")]
+    #[error(
+        "settings {path}: another process holds the lock; try again, and if it stays look for a process that hangs"
+    )]
     Busy {
         /// The lock file.
         path: PathBuf,
     },
+}
+
+/// What an operator can do about a failure of the system.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing and try again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and try again",
+        io::ErrorKind::PermissionDenied => "; ask as root or as the owner of the data directory",
+        _ => "",
+    }
 }
 
 /// The settings of one data directory.
@@ -98,6 +113,8 @@ pub struct Store {
     data_dir: PathBuf,
     machine_key: MachineKey,
     lock: Option<PathBuf>,
+    /// Where it is told who changed what; none for a store in memory.
+    audit: Option<AuditLog>,
     journal: Mutex<Journal>,
     current: ArcSwap<Snapshot>,
     revision: watch::Sender<u64>,
@@ -175,7 +192,17 @@ impl Store {
         let snapshot = Snapshot::initial(registry.contexts());
         let journal = Mutex::new(Journal { medium, position: Position::default(), pending: None });
         let current = ArcSwap::from_pointee(snapshot);
-        Self { registry, data_dir, machine_key, lock, journal, current, revision: watch::Sender::new(0) }
+        let audit = lock.as_ref().map(|_| AuditLog::new(&data_dir));
+        Self {
+            registry,
+            data_dir,
+            machine_key,
+            lock,
+            audit,
+            journal,
+            current,
+            revision: watch::Sender::new(0),
+        }
     }
 
     /// The declarations it was opened with.
@@ -452,7 +479,14 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<ActionDone, Problems> {
         self.refresh().map_err(|error| unavailable(&error))?;
-        let (declared, output) = self.act(context, action, arguments, now)?;
+        let (declared, output) = self.act(context, action, arguments, now).inspect_err(|problems| {
+            let reason = format!("{action}: {problems}");
+            self.tell_locked(author, AuditEvent::Refused, Some(context.to_owned()), reason, now);
+        })?;
+        if output.edits.is_empty() && !output.query {
+            let context = Some(declared.full_path());
+            self.tell_locked(author, AuditEvent::Changed, context, action.to_owned(), now);
+        }
         let mut committed = Committed { revision: self.current.load().revision(), ..Committed::default() };
         if !output.edits.is_empty() {
             let comment = Some(format!("{} {}", declared.full_path(), action));
@@ -511,6 +545,66 @@ impl Store {
             context: declared,
         };
         Ok((declared, (action.run)(&context, &checked)?))
+    }
+
+    /// Writes an event into the audit log; the lock is held.
+    fn tell(
+        &self,
+        author: &Author,
+        event: AuditEvent,
+        (revision, contexts, reason): (Option<u64>, Vec<String>, Option<String>),
+        now: OffsetDateTime,
+    ) -> io::Result<()> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let happened = Happened { author: &author.0, event, revision, contexts, reason };
+        audit.write(&self.machine_key, happened, now).inspect_err(|error| {
+            tracing::error!(%error, "the audit log cannot be written");
+        })
+    }
+
+    fn tell_locked(
+        &self,
+        author: &Author,
+        event: AuditEvent,
+        context: Option<String>,
+        reason: String,
+        now: OffsetDateTime,
+    ) {
+        let _journal = self.journal();
+        let what = (None, context.into_iter().collect(), Some(reason));
+        let told =
+            self.lock().map_err(io::Error::other).and_then(|_lock| self.tell(author, event, what, now));
+        if let Err(error) = told {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+    }
+
+    /// Writes down that somebody without a right to it asked for something.
+    pub fn tell_denied(&self, author: &Author, reason: &str, now: OffsetDateTime) {
+        self.tell_locked(author, AuditEvent::Denied, None, reason.to_owned(), now);
+    }
+
+    /// The last entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn audit(&self, most: usize) -> Result<Vec<AuditEntry>, Problems> {
+        let Some(audit) = &self.audit else { return Ok(Vec::new()) };
+        let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        audit.last(most).map_err(|error| unreadable_audit(&error))
+    }
+
+    /// Checks that nothing in the audit log was altered, taken out or put in.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn verify_audit(&self) -> Result<AuditReport, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let Some(audit) = &self.audit else { return Ok(AuditReport::default()) };
+        let journal = self.journal();
+        let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        let revision = journal.position.revision;
+        audit.verify(&self.machine_key, revision).map_err(|error| unreadable_audit(&error))
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -601,8 +695,13 @@ impl Store {
         let _lock = self.lock().map_err(|error| unavailable(&error))?;
         self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
         let base = self.current.load_full();
-        let Prepared { mut snapshot, typed, mut raw, mut committed, confirm_by, settles } =
-            prepare(&journal, &base)?;
+        let prepared = prepare(&journal, &base).inspect_err(|problems| {
+            let contexts = problems.0.iter().map(|problem| problem.context.clone()).collect();
+            let reason = Some(problems.to_string());
+            // A refusal stays one whether or not it can be written down.
+            let _told = self.tell(author, AuditEvent::Refused, (None, contexts, reason), now);
+        })?;
+        let Prepared { mut snapshot, typed, mut raw, mut committed, confirm_by, settles } = prepared;
         for edit in &typed {
             raw.push(
                 revision::raw_edit(&self.machine_key, edit).map_err(|error| unavailable(&error.into()))?,
@@ -619,6 +718,11 @@ impl Store {
             .map_err(|source| unavailable(&OpenError::Io { path: self.journal_path(), source }))?;
         pending::follow(&mut journal.pending, &record);
         self.publish(snapshot);
+        let contexts = record.edits.iter().map(|edit| edit.context.clone()).collect();
+        let what = (Some(record.revision), contexts, record.comment.clone());
+        if let Err(error) = self.tell(author, AuditEvent::Changed, what, now) {
+            committed.remarks.push(format!("the audit log cannot be written: {error}"));
+        }
         Ok(committed)
     }
 
@@ -639,6 +743,10 @@ impl Store {
         journal.position = next;
         Ok(())
     }
+}
+
+fn unreadable_audit(error: &io::Error) -> Problems {
+    Problem::new("", format!("the audit log cannot be read: {error}")).into()
 }
 
 /// A store that cannot be read or written, in the form of a refusal.

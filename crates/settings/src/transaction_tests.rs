@@ -151,3 +151,105 @@ fn ten_thousand_entries_are_one_change() {
     assert_eq!(store.rows::<Guest>().len(), 10_000);
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_store_that_cannot_be_used_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("settings/revisions.jsonl");
+    let store = Store::open(dir.path(), house()).unwrap();
+    commit(&store, vec![set(DOOR, &[], &[("openSeconds", "20")])]).unwrap();
+    commit(&store, vec![set(DOOR, &[], &[("openSeconds", "30")])]).unwrap();
+    let good = std::fs::read_to_string(&path).unwrap();
+    let told = || Store::open(dir.path(), house()).err().map(|error| error.to_string()).unwrap_or_default();
+    std::fs::write(&path, good.replacen("20", "21", 1)).unwrap();
+    assert!(
+        told().contains("a line with a wrong checksum") && told().contains("put a copy of it back"),
+        "{}",
+        told()
+    );
+    // As a newer release would write it: another format, and a checksum that is right.
+    let first = good.lines().next().unwrap();
+    let newer = first.split(",\"sum\"").next().unwrap().replacen("\"format\":1", "\"format\":2", 1);
+    let sum = crate::machine_key::hex(
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, newer.as_bytes()).as_ref(),
+    );
+    std::fs::write(&path, format!("{newer},\"sum\":\"{}\"}}\n", sum.as_str())).unwrap();
+    assert!(told().contains("a newer release wrote it, so use that one here"), "{}", told());
+    let refused = |kind: io::ErrorKind| OpenError::Io { path: path.clone(), source: kind.into() }.to_string();
+    assert!(refused(io::ErrorKind::ReadOnlyFilesystem).ends_with("mount it for writing and try again"));
+    assert!(refused(io::ErrorKind::StorageFull).ends_with("make room and try again"));
+    assert!(refused(io::ErrorKind::PermissionDenied).ends_with("the owner of the data directory"));
+}
+
+/// A disk on which the process is killed at one of the steps of writing: everything after it fails.
+struct Killing {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    steps: Arc<Mutex<u32>>,
+}
+
+impl Killing {
+    /// Whether the process is still there for this step.
+    fn step(&self) -> io::Result<()> {
+        let mut steps = self.steps.lock().unwrap();
+        *steps = steps.checked_sub(1).ok_or(io::ErrorKind::Interrupted)?;
+        Ok(())
+    }
+}
+
+impl Medium for Killing {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
+        Ok(self.bytes.lock().unwrap()[usize::try_from(offset).unwrap()..].to_vec())
+    }
+    fn append_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let half = bytes.len() / 2;
+        for part in [&bytes[..half], &bytes[half..]] {
+            self.step()?;
+            let mut all = self.bytes.lock().unwrap();
+            if part.as_ptr() == bytes.as_ptr() {
+                all.truncate(usize::try_from(offset).unwrap());
+            }
+            all.extend_from_slice(part);
+        }
+        self.step() // the sync
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.step()?;
+        self.bytes.lock().unwrap().truncate(usize::try_from(len).unwrap());
+        self.step() // the sync
+    }
+}
+
+#[test]
+fn killed_at_each_step_of_a_commit_it_is_whole_or_not_there() {
+    let (bytes, steps) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(u32::MAX)));
+    let key = MachineKey::ephemeral().unwrap();
+    let open = || {
+        let medium = Killing { bytes: bytes.clone(), steps: steps.clone() };
+        let store = Store::over(house(), PathBuf::new(), key.clone(), None, Box::new(medium));
+        store.refresh().unwrap();
+        store
+    };
+    let edits = |seconds: &str| vec![set(DOOR, &[], &[("openSeconds", seconds)]), delete(GUESTS, &["alice"])];
+    let mut outcomes = Vec::new();
+    for kill in 0..10 {
+        bytes.lock().unwrap().clear();
+        *steps.lock().unwrap() = u32::MAX;
+        commit(&open(), vec![set(DOOR, &[], &[("openSeconds", "20")])]).unwrap();
+        *steps.lock().unwrap() = kill;
+        let accepted = commit(&open(), edits("30")).is_ok();
+        *steps.lock().unwrap() = u32::MAX;
+        let after = open();
+        let seconds = after.get::<Door>().open_seconds;
+        let whole = (seconds, after.rows::<Guest>().len());
+        assert!(whole == (20, 2) || whole == (30, 1), "killed at step {kill}: {whole:?}");
+        assert!(!accepted || seconds == 30, "what was accepted stays; step {kill}");
+        // Whatever was left behind, the next change goes in after it.
+        commit(&after, vec![set(DOOR, &[], &[("openSeconds", "40")])]).unwrap();
+        assert_eq!(open().get::<Door>().open_seconds, 40, "step {kill}");
+        outcomes.push(accepted);
+    }
+    assert!(!outcomes[0] && outcomes[9], "{outcomes:?}");
+}

@@ -3,7 +3,8 @@
 use super::socket::{directory, short};
 use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
 use openadp_settings::{
-    ActionDone, Change, MaskedSnapshot, Origin, Pending, Preview, Problems, Revision, RowChange,
+    ActionDone, AuditEntry, AuditReport, Change, MaskedSnapshot, Origin, Pending, Preview, Problems,
+    Revision, RowChange,
 };
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -180,6 +181,22 @@ impl Client {
     ) -> Result<Option<Origin>, ClientError> {
         let (context, parameter) = (context.to_owned(), parameter.to_owned());
         self.ask(&Request::Origin { context, key: key.to_vec(), parameter })
+    }
+
+    /// The last entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read it.
+    pub fn audit(&mut self, most: usize) -> Result<Vec<AuditEntry>, ClientError> {
+        self.ask(&Request::Audit { most })
+    }
+
+    /// Checks the audit log.
+    ///
+    /// # Errors
+    /// The process cannot be reached or cannot read it.
+    pub fn verify_audit(&mut self) -> Result<AuditReport, ClientError> {
+        self.ask(&Request::VerifyAudit)
     }
 
     /// Goes back to a revision.

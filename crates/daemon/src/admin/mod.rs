@@ -18,7 +18,8 @@ pub use server::{Admin, AdminSocket, Interfaces};
 pub use socket::author;
 
 use openadp_settings::{
-    ActionDone, Change, Committed, MaskedSnapshot, Origin, Pending, Preview, Problems, Revision, RowChange,
+    ActionDone, AuditEntry, AuditReport, Change, Committed, MaskedSnapshot, Origin, Pending, Preview,
+    Problems, Revision, RowChange,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -88,6 +89,13 @@ pub enum Request {
         /// The parameter's name.
         parameter: String,
     },
+    /// The last entries of the audit log; answered with a list of [`AuditEntry`].
+    Audit {
+        /// How many, at most.
+        most: usize,
+    },
+    /// Checks the audit log; answered with [`AuditReport`].
+    VerifyAudit,
     /// Goes back to a revision; answered like [`Request::Commit`].
     #[serde(rename_all = "camelCase")]
     Rollback {
@@ -179,6 +187,8 @@ pub type Done = Committed;
 #[serde(untagged)]
 pub(crate) enum Content {
     Action(ActionDone),
+    Audit(Vec<AuditEntry>),
+    AuditReport(AuditReport),
     Changes(Vec<RowChange>),
     Done(Done),
     Hello(Hello),

@@ -178,6 +178,11 @@ async fn serve(
         None
     };
     if let Some(reason) = refusal {
+        if allowed {
+            let (store, author, now) = (admin.store.clone(), Author(author(uid)), admin.clock.now());
+            // The refusal is given whether or not it can be written down; the store logs the failure.
+            let _told = tasks.spawn_blocking(move || store.tell_denied(&author, reason, now)).await;
+        }
         return answer(&mut write, &Answer::<()>::Failed(reason.to_owned())).await;
     }
     let author = Author(author(uid));
@@ -282,6 +287,8 @@ fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
             Content::Revisions(store.revisions(from..=to).map_err(|error| unreadable(&error))?)
         }
         Request::Diff { from, to } => Content::Changes(store.diff(from, to)?),
+        Request::Audit { most } => Content::Audit(store.audit(most)?),
+        Request::VerifyAudit => Content::AuditReport(store.verify_audit()?),
         Request::Export { below, seal } => Content::Lines(store.export(below.as_deref(), seal)?),
         Request::Origin { context, key, parameter } => {
             Content::Origin(store.origin(&context, &key, &parameter)?)
