@@ -172,6 +172,25 @@ impl AuditLog {
         file.sync_data()
     }
 
+    /// The revision that the log told last; `None` where it is too far back, or there is none.
+    pub(crate) fn last_revision(&self) -> io::Result<Option<u64>> {
+        for path in [&self.path, &self.aside(1)] {
+            let file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let (_, bytes) = tail(&file)?;
+            let told = bytes.rsplit(|byte| *byte == b'\n').find_map(|line| {
+                serde_json::from_slice::<Line>(line).ok().and_then(|line| line.entry.revision)
+            });
+            if told.is_some() {
+                return Ok(told);
+            }
+        }
+        Ok(None)
+    }
+
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let file =
@@ -255,10 +274,8 @@ impl AuditLog {
 
 /// The end of the last whole line of a file, and the line.
 fn last_line(file: &File) -> io::Result<(u64, Option<Vec<u8>>)> {
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(2 * MAX_LINE as u64 * 4);
-    let mut bytes = vec![0; usize::try_from(length - start).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, start)?;
+    let (start, mut bytes) = tail(file)?;
+    let length = start + bytes.len() as u64;
     let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
         // One torn line is all there is, or no log of ours: that is left for verify to find.
         return Ok((if start == 0 { 0 } else { length }, None));
@@ -266,6 +283,15 @@ fn last_line(file: &File) -> io::Result<(u64, Option<Vec<u8>>)> {
     bytes.truncate(end + 1);
     let begin = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
     Ok((start + end as u64 + 1, Some(bytes.split_off(begin))))
+}
+
+/// The end of a file, as much as holds its last lines, and where that begins.
+fn tail(file: &File) -> io::Result<(u64, Vec<u8>)> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(8 * MAX_LINE as u64);
+    let mut bytes = vec![0; usize::try_from(length - start).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok((start, bytes))
 }
 
 fn sum(line: &[u8]) -> String {

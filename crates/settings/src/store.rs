@@ -1,18 +1,24 @@
 //! The store of one data directory: the tree in memory, its journal on disk, and those who follow it.
 
+mod action;
+mod errors;
+mod live;
+mod told;
+
+pub use errors::OpenError;
+pub(crate) use errors::unavailable;
+pub use live::Live;
+
 use crate::apply::{Evaluated, TypedEdit, effects, evaluate, introduced};
-use crate::audit::{AuditEntry, AuditEvent, AuditLog, AuditReport, Happened};
+use crate::audit::{AuditEvent, AuditLog};
 use crate::editing::Editing;
 use crate::export;
 use crate::files;
-use crate::journal::{self, Damage, FileMedium, Medium, MemoryMedium, Position, Record};
-use crate::machine_key::{MachineKeyError, sync_directory};
+use crate::journal::{self, FileMedium, Medium, MemoryMedium, Position, Record};
+use crate::machine_key::sync_directory;
 use crate::pending::{self, Pending};
-use crate::revision::{self, Foreign, Origin, Revision, RowChange, SecretError};
-use crate::{
-    ActionContext, ActionOutput, Author, Change, Context, MachineKey, Problem, Problems, Registry, Settings,
-    Snapshot,
-};
+use crate::revision::{self, Foreign, Origin, Revision, RowChange};
+use crate::{Author, Change, MachineKey, Problem, Problems, Registry, Settings, Snapshot};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
@@ -54,54 +60,6 @@ pub struct ActionDone {
     pub query: bool,
     /// The revision its edits made, or the present one.
     pub committed: Committed,
-}
-
-/// Why the settings of a data directory cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// A file or directory cannot be read, created or locked.
-    #[error("settings {path}: {source}{}", advice(.source.kind()))]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The journal is damaged; it was left as it is.
-    #[error(
-        "settings {path}: {source}; the file was left as it is: put a copy of it back, or move it away to begin anew"
-    )]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Damage,
-    },
-    /// The machine key cannot be had.
-    #[error(transparent)]
-    MachineKey(#[from] MachineKeyError),
-    /// A stored secret does not open.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// Another process kept the lock for too long.
-    #[error(
-        "settings {path}: another process holds the lock; try again, and if it stays look for a process that hangs"
-    )]
-    Busy {
-        /// The lock file.
-        path: PathBuf,
-    },
-}
-
-/// What an operator can do about a failure of the system.
-fn advice(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing and try again",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and try again",
-        io::ErrorKind::PermissionDenied => "; ask as root or as the owner of the data directory",
-        _ => "",
-    }
 }
 
 /// The settings of one data directory.
@@ -465,148 +423,6 @@ impl Store {
         Ok(Prepared { snapshot, typed, raw, committed, ..Prepared::default() })
     }
 
-    /// Runs a command that a context declares beyond get, set, add and delete, and commits its edits as one change.
-    ///
-    /// # Errors
-    /// No such context or action, what the action refuses, and what speaks against its edits.
-    pub fn run_action(
-        &self,
-        context: &str,
-        action: &str,
-        arguments: &[Option<String>],
-        author: &Author,
-        force: bool,
-        now: OffsetDateTime,
-    ) -> Result<ActionDone, Problems> {
-        self.refresh().map_err(|error| unavailable(&error))?;
-        let (declared, output) = self.act(context, action, arguments, now).inspect_err(|problems| {
-            let reason = format!("{action}: {problems}");
-            self.tell_locked(author, AuditEvent::Refused, Some(context.to_owned()), reason, now);
-        })?;
-        if output.edits.is_empty() && !output.query {
-            let context = Some(declared.full_path());
-            self.tell_locked(author, AuditEvent::Changed, context, action.to_owned(), now);
-        }
-        let mut committed = Committed { revision: self.current.load().revision(), ..Committed::default() };
-        if !output.edits.is_empty() {
-            let comment = Some(format!("{} {}", declared.full_path(), action));
-            committed =
-                self.commit(&Change { author: author.clone(), comment, edits: output.edits, force }, now)?;
-        }
-        committed.remarks.extend(output.remarks);
-        Ok(ActionDone { lines: output.lines, query: output.query, committed })
-    }
-
-    fn act(
-        &self,
-        context: &str,
-        action: &str,
-        arguments: &[Option<String>],
-        now: OffsetDateTime,
-    ) -> Result<(&'static Context, ActionOutput), Problems> {
-        let declared = self
-            .registry
-            .resolve(context)
-            .ok_or_else(|| Problem::new(context, "there is no such context"))?;
-        let path = declared.full_path();
-        let action = declared
-            .actions
-            .iter()
-            .find(|candidate| candidate.name.eq_ignore_ascii_case(action))
-            .ok_or_else(|| Problem::new(path.clone(), format!("there is no command {action} here")))?;
-        if arguments.len() > action.arguments.len() {
-            return Err(Problem::new(path, "too many arguments").into());
-        }
-        let mut checked = Vec::with_capacity(action.arguments.len());
-        let mut problems = Vec::new();
-        for (index, parameter) in action.arguments.iter().enumerate() {
-            let given = arguments.get(index).cloned().flatten().filter(|text| !text.is_empty());
-            let problem = |reason: String| Problem::new(path.clone(), reason).parameter(parameter.name);
-            match given {
-                Some(word) => match parameter.kind.parse(&word) {
-                    Ok(word) => checked.push(Some(word)),
-                    Err(reason) => problems.push(problem(reason)),
-                },
-                None if parameter.role == crate::Role::Attribute || parameter.default.is_some() => {
-                    checked.push(parameter.default.map(str::to_owned));
-                }
-                None => problems.push(problem("Mandatory parameter missing".to_owned())),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        let snapshot = self.current();
-        let context = ActionContext {
-            snapshot: &snapshot,
-            data_dir: &self.data_dir,
-            now,
-            machine_key: &self.machine_key,
-            context: declared,
-        };
-        Ok((declared, (action.run)(&context, &checked)?))
-    }
-
-    /// Writes an event into the audit log; the lock is held.
-    fn tell(
-        &self,
-        author: &Author,
-        event: AuditEvent,
-        (revision, contexts, reason): (Option<u64>, Vec<String>, Option<String>),
-        now: OffsetDateTime,
-    ) -> io::Result<()> {
-        let Some(audit) = &self.audit else { return Ok(()) };
-        let happened = Happened { author: &author.0, event, revision, contexts, reason };
-        audit.write(&self.machine_key, happened, now).inspect_err(|error| {
-            tracing::error!(%error, "the audit log cannot be written");
-        })
-    }
-
-    fn tell_locked(
-        &self,
-        author: &Author,
-        event: AuditEvent,
-        context: Option<String>,
-        reason: String,
-        now: OffsetDateTime,
-    ) {
-        let _journal = self.journal();
-        let what = (None, context.into_iter().collect(), Some(reason));
-        let told =
-            self.lock().map_err(io::Error::other).and_then(|_lock| self.tell(author, event, what, now));
-        if let Err(error) = told {
-            tracing::error!(%error, "the audit log cannot be written");
-        }
-    }
-
-    /// Writes down that somebody without a right to it asked for something.
-    pub fn tell_denied(&self, author: &Author, reason: &str, now: OffsetDateTime) {
-        self.tell_locked(author, AuditEvent::Denied, None, reason.to_owned(), now);
-    }
-
-    /// The last entries of the audit log, oldest first.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn audit(&self, most: usize) -> Result<Vec<AuditEntry>, Problems> {
-        let Some(audit) = &self.audit else { return Ok(Vec::new()) };
-        let _lock = self.lock().map_err(|error| unavailable(&error))?;
-        audit.last(most).map_err(|error| unreadable_audit(&error))
-    }
-
-    /// Checks that nothing in the audit log was altered, taken out or put in.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn verify_audit(&self) -> Result<AuditReport, Problems> {
-        self.refresh().map_err(|error| unavailable(&error))?;
-        let Some(audit) = &self.audit else { return Ok(AuditReport::default()) };
-        let journal = self.journal();
-        let _lock = self.lock().map_err(|error| unavailable(&error))?;
-        let revision = journal.position.revision;
-        audit.verify(&self.machine_key, revision).map_err(|error| unreadable_audit(&error))
-    }
-
     fn journal(&self) -> MutexGuard<'_, Journal> {
         // Whoever panicked with the lock held left either the state before or the state after.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
@@ -694,6 +510,7 @@ impl Store {
         let mut journal = self.journal();
         let _lock = self.lock().map_err(|error| unavailable(&error))?;
         self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
+        self.tell_late(&journal, now);
         let base = self.current.load_full();
         let prepared = prepare(&journal, &base).inspect_err(|problems| {
             let contexts = problems.0.iter().map(|problem| problem.context.clone()).collect();
@@ -742,62 +559,6 @@ impl Store {
         }
         journal.position = next;
         Ok(())
-    }
-}
-
-fn unreadable_audit(error: &io::Error) -> Problems {
-    Problem::new("", format!("the audit log cannot be read: {error}")).into()
-}
-
-/// A store that cannot be read or written, in the form of a refusal.
-fn unavailable(error: &OpenError) -> Problems {
-    Problem::new("", format!("Failed to write data to the configuration system: {}", chain(error))).into()
-}
-
-/// An error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-impl Problems {
-    /// Whether the store itself failed, rather than the change being refused.
-    pub fn is_unavailable(&self) -> bool {
-        self.0.iter().any(|problem| problem.reason.starts_with("Failed to write data"))
-    }
-}
-
-/// A typed context that follows changes; clones share the value.
-pub struct Live<T> {
-    store: Arc<Store>,
-    value: Arc<ArcSwap<(u64, Arc<T>)>>,
-}
-
-impl<T> Clone for Live<T> {
-    fn clone(&self) -> Self {
-        Self { store: self.store.clone(), value: self.value.clone() }
-    }
-}
-
-impl<T: Settings> Live<T> {
-    /// The value as it is now.
-    pub fn load(&self) -> Arc<T> {
-        let snapshot = self.store.current.load();
-        let held = self.value.load();
-        if held.0 == snapshot.revision() {
-            return held.1.clone();
-        }
-        let fresh = Arc::new(snapshot.get::<T>());
-        self.value.store(Arc::new((snapshot.revision(), fresh.clone())));
-        fresh
     }
 }
 

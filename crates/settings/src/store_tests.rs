@@ -1,7 +1,9 @@
 #![expect(dead_code, reason = "fields that are declared to be stored and checked, and read by nobody")]
 
 use super::*;
-use crate::{Action, Context, Edit, Kind, Module, Parameter, Role, Shape, Tree, Unused, context};
+use crate::{
+    Action, ActionOutput, Context, Edit, Kind, Module, Parameter, Role, Shape, Tree, Unused, context,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -253,3 +253,30 @@ fn killed_at_each_step_of_a_commit_it_is_whole_or_not_there() {
     }
     assert!(!outcomes[0] && outcomes[9], "{outcomes:?}");
 }
+
+#[test]
+fn a_revision_whose_maker_was_killed_is_told_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), house()).unwrap();
+    for seconds in ["20", "21", "22"] {
+        commit(&store, vec![set(DOOR, &[], &[("openSeconds", seconds)])]).unwrap();
+    }
+    let path = dir.path().join("settings/audit.jsonl");
+    let log = std::fs::read_to_string(&path).unwrap();
+    let first = |lines: usize| log.split_inclusive('\n').take(lines).collect::<String>();
+    // As after a kill between the revision and its line.
+    std::fs::write(&path, first(2)).unwrap();
+    assert_eq!(store.verify_audit().unwrap().problems.len(), 1);
+    commit(&store, vec![set(DOOR, &[], &[("openSeconds", "23")])]).unwrap();
+    let entries = store.audit(9).unwrap();
+    assert_eq!(
+        entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(),
+        [Some(1), Some(2), Some(3), Some(4)]
+    );
+    assert!(entries[2].reason.as_ref().is_some_and(|reason| reason.contains("told late")), "{entries:?}");
+    assert_eq!(store.verify_audit().unwrap().problems, Vec::<String>::new());
+    // Two cannot be lost to a kill: they were taken out.
+    std::fs::write(&path, first(1)).unwrap();
+    commit(&store, vec![set(DOOR, &[], &[("openSeconds", "24")])]).unwrap();
+    assert_eq!(store.verify_audit().unwrap().problems.len(), 1);
+}

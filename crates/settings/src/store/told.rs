@@ -1,0 +1,91 @@
+//! The audit log of a store: who changed what, and what was refused.
+
+use super::{Journal, Store, unavailable};
+use crate::audit::{AuditEntry, AuditEvent, AuditLog, AuditReport, Happened};
+use crate::{Author, Problem, Problems};
+use std::io;
+use time::OffsetDateTime;
+
+impl Store {
+    /// Writes an event into the audit log; the lock is held.
+    pub(super) fn tell(
+        &self,
+        author: &Author,
+        event: AuditEvent,
+        (revision, contexts, reason): (Option<u64>, Vec<String>, Option<String>),
+        now: OffsetDateTime,
+    ) -> io::Result<()> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let happened = Happened { author: &author.0, event, revision, contexts, reason };
+        audit.write(&self.machine_key, happened, now).inspect_err(|error| {
+            tracing::error!(%error, "the audit log cannot be written");
+        })
+    }
+
+    /// Writes down the last revision if whoever made it was killed, or had no room, before it could; the lock is held. More
+    /// than one that is missing is left for `verify_audit` to find: only somebody else can have taken it out.
+    pub(super) fn tell_late(&self, journal: &Journal, now: OffsetDateTime) {
+        let last = journal.position.revision;
+        let missing =
+            |audit: &AuditLog| audit.last_revision().ok().flatten().is_some_and(|told| told + 1 == last);
+        if !self.audit.as_ref().is_some_and(missing) {
+            return;
+        }
+        let Ok(records) = self.records(journal) else { return };
+        let Some(record) = records.last() else { return };
+        let contexts = record.edits.iter().map(|edit| edit.context.clone()).collect();
+        let reason = format!("made at {}, told late: it could not be told then", record.time);
+        // What cannot be told now either stays missing, and shows.
+        let author = Author(record.author.clone());
+        let _told = self.tell(&author, AuditEvent::Changed, (Some(last), contexts, Some(reason)), now);
+    }
+
+    pub(super) fn tell_locked(
+        &self,
+        author: &Author,
+        event: AuditEvent,
+        context: Option<String>,
+        reason: String,
+        now: OffsetDateTime,
+    ) {
+        let _journal = self.journal();
+        let what = (None, context.into_iter().collect(), Some(reason));
+        let told =
+            self.lock().map_err(io::Error::other).and_then(|_lock| self.tell(author, event, what, now));
+        if let Err(error) = told {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+    }
+
+    /// Writes down that somebody without a right to it asked for something.
+    pub fn tell_denied(&self, author: &Author, reason: &str, now: OffsetDateTime) {
+        self.tell_locked(author, AuditEvent::Denied, None, reason.to_owned(), now);
+    }
+
+    /// The last entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn audit(&self, most: usize) -> Result<Vec<AuditEntry>, Problems> {
+        let Some(audit) = &self.audit else { return Ok(Vec::new()) };
+        let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        audit.last(most).map_err(|error| unreadable_audit(&error))
+    }
+
+    /// Checks that nothing in the audit log was altered, taken out or put in.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn verify_audit(&self) -> Result<AuditReport, Problems> {
+        self.refresh().map_err(|error| unavailable(&error))?;
+        let Some(audit) = &self.audit else { return Ok(AuditReport::default()) };
+        let journal = self.journal();
+        let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        let revision = journal.position.revision;
+        audit.verify(&self.machine_key, revision).map_err(|error| unreadable_audit(&error))
+    }
+}
+
+fn unreadable_audit(error: &io::Error) -> Problems {
+    Problem::new("", format!("the audit log cannot be read: {error}")).into()
+}
