@@ -10,34 +10,36 @@ use std::process::Command;
 /// What each of our crates may import of ours, tests of its own excepted. Lowest layer first.
 const LAYERS: &[(&str, &[&str])] = &[
     // floor: these know nothing of ours
+    ("alarms", &[]),
     ("settings", &[]),
     ("xsi-schema", &[]),
     ("appserver", &[]),
     ("wake", &[]),
     // security
     ("keystore", &["settings"]),
-    ("tls", &["settings"]),
+    ("tls", &["alarms", "settings"]),
     ("token", &["keystore", "settings"]),
     // the application server's adapters
     ("appserver-embedded", &["appserver", "settings", "wake"]),
     // protocol without transport
-    ("xsi-api", &["appserver", "settings", "xsi-schema"]),
+    ("xsi-api", &["alarms", "appserver", "settings", "xsi-schema"]),
     // edges
-    ("listener", &["settings", "tls"]),
-    ("webcontainer", &["appserver", "keystore", "listener", "settings", "tls", "token"]),
+    ("listener", &["alarms", "settings", "tls"]),
+    ("webcontainer", &["alarms", "appserver", "keystore", "listener", "settings", "tls", "token"]),
     // applications: never one another, never SQL or a broker
-    ("authservice", &["appserver", "keystore", "settings", "token", "webcontainer"]),
+    ("authservice", &["alarms", "appserver", "keystore", "settings", "token", "webcontainer"]),
     ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     // cti is no HTTP application; it shares the container's one authenticator
     ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
-    ("dms", &["appserver", "settings", "webcontainer"]),
-    ("nps", &["appserver", "settings", "tls", "webcontainer"]),
+    ("dms", &["alarms", "appserver", "settings", "webcontainer"]),
+    ("nps", &["alarms", "appserver", "settings", "tls", "webcontainer"]),
     // stand-ins of the outside world
     ("standins", &[]),
     // assembly
     (
         "daemon",
         &[
+            "alarms",
             "appserver",
             "appserver-embedded",
             "keystore",
@@ -53,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "alarms",
             "appserver",
             "appserver-embedded",
             "authservice",
@@ -73,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "adp",
         &[
+            "alarms",
             "appserver",
             "appserver-embedded",
             "authservice",

@@ -59,6 +59,10 @@ pub struct Applied {
 
 /// Where the settings are.
 pub trait Backend {
+    /// The data directory, where there is one.
+    fn data_dir(&self) -> Option<&Path> {
+        None
+    }
     /// The tree as it is now, for showing this context; secrets may be stars.
     ///
     /// # Errors
@@ -258,6 +262,10 @@ fn operator() -> Author {
 }
 
 impl Backend for Installation {
+    fn data_dir(&self) -> Option<&Path> {
+        Some(&self.data_dir)
+    }
+
     fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError> {
         if let Some(client) = self.process(&[context]) {
             let masked = client.snapshot()?;

@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::failure::{Code, Failure};
 use crate::help::{self, Item};
 use crate::levels::{LevelId, Levels, NoLevel, starts_with};
+use crate::live::Live;
 use crate::show;
 use crate::transaction::OpenChange;
 use crate::words::{self, Root, Word};
@@ -110,6 +111,8 @@ pub struct Session {
     pub(crate) restart_needed: bool,
     /// The edits since `begin`.
     pub(crate) open: Option<OpenChange>,
+    /// The connection to the alarms, once it is open.
+    pub(crate) live: Option<Live>,
     pub(crate) registry: Registry,
 }
 
@@ -129,6 +132,7 @@ impl Session {
             secrets: secret_names(registry),
             restart_needed: false,
             open: None,
+            live: None,
             registry: registry.clone(),
         }
     }

@@ -4,10 +4,12 @@ use crate::arguments;
 use crate::backend::Applied;
 use crate::commands::Command;
 use crate::console::Console;
-use crate::engine::{Output, Session};
+use crate::engine::{Format, Output, Session};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::Word;
+use openadp_daemon::AlarmMonitoring;
+use openadp_settings::Settings as _;
 use openadp_settings::{Author, Change, Context, Edit, Parameter, RowChange, Shape, Snapshot, decoded};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -34,6 +36,9 @@ impl Session {
             }
             Command::Action(action) => {
                 let given = self.arguments(context, command, words, io)?;
+                if context.full_path() == AlarmMonitoring::CONTEXT.full_path() {
+                    return self.live(name, given.first().map(|(_, value)| value.as_str()));
+                }
                 if self.open.is_some() {
                     return Err(Failure::refused(
                         name,
@@ -48,6 +53,11 @@ impl Session {
                     given.iter().find(|(p, _)| p.name == parameter.name).map(|(_, value)| value.clone())
                 };
                 let arguments: Vec<Option<String>> = action.arguments.iter().map(value).collect();
+                if let Some(warning) = context.warning(action.name)
+                    && !self.warned(name, warning, io)?
+                {
+                    return Ok(Output::none());
+                }
                 let done = self
                     .backend
                     .action(context, action.name, &arguments, force)
@@ -64,6 +74,17 @@ impl Session {
                 Ok(output)
             }
         }
+    }
+
+    /// Says what will happen, and whether the operator wants it. cli.md 3.4
+    fn warned(&mut self, command: &str, warning: &str, io: &mut dyn Console) -> Result<bool, Failure> {
+        let asks = !self.options.yes && (io.interactive() || self.is_answered());
+        if asks && self.options.format == Format::Text {
+            io.print("+++ WARNING +++ WARNING +++ WARNING +++");
+            io.print(warning);
+            io.print("Continue?");
+        }
+        self.confirm(command, io)
     }
 
     /// The edit that a command asks for.

@@ -23,6 +23,7 @@ mod help;
 mod keys;
 mod levels;
 mod line;
+mod live;
 mod modules;
 mod run;
 mod show;

@@ -291,6 +291,17 @@ impl<'a> Editor<'a> {
         out.push_str("\r\x1b[J");
     }
 
+    /// Prints lines above the prompt, which is drawn anew below them.
+    pub(crate) fn above(&mut self, lines: &[String], out: &mut String) {
+        self.home(out);
+        for line in lines {
+            out.push_str(line);
+            out.push('\n');
+        }
+        self.row = 0;
+        self.draw(out);
+    }
+
     /// Draws prompt and text anew and puts the cursor into its place.
     fn draw(&mut self, out: &mut String) {
         self.home(out);

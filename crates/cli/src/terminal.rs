@@ -19,6 +19,9 @@ const INTERRUPT: u8 = 3;
 /// How long nobody types before a hint appears. Scripts type whole lines, so they never see one.
 const PENSIVE: Timespec = Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
 
+/// How often somebody who watches alarms is shown those that came.
+const ALARMS: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
 /// A line that was typed.
 pub(crate) enum Typed {
     Line(String),
@@ -100,10 +103,10 @@ impl Terminal {
             || (self.input.rest().is_empty()
                 && rustix::io::ioctl_fionread(rustix::stdio::stdin()).is_ok_and(|count| count > 0));
         if !self.editing || ahead {
-            return self.read(prompt, true);
+            return self.read(prompt, true, Some(session));
         }
         // Before the prompt: whoever waits for it may type at once.
-        let Some(_mode) = Mode::change(every_key) else { return self.read(prompt, true) };
+        let Some(_mode) = Mode::change(every_key) else { return self.read(prompt, true, Some(session)) };
         self.write(prompt);
         self.edit(prompt, session)
     }
@@ -120,6 +123,13 @@ impl Terminal {
                         editor.hint(&ghost, &mut out);
                         self.write(&out);
                     }
+                }
+                let alarms = self.alarms_before_input(session);
+                if !alarms.is_empty() {
+                    let mut out = String::new();
+                    editor.above(&alarms, &mut out);
+                    self.write(&out);
+                    continue;
                 }
                 if !self.input.more() {
                     return Typed::End;
@@ -154,8 +164,22 @@ impl Terminal {
         }
     }
 
+    /// Waits, for who watches alarms, until some came or something is typed; gives what to show.
+    fn alarms_before_input(&self, session: &mut Session) -> Vec<String> {
+        while session.shows_alarms() && self.input.rest().is_empty() && !self.broken {
+            if typed_within(&ALARMS) {
+                break;
+            }
+            let lines = session.alarms();
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        Vec::new()
+    }
+
     /// Reads the next line of the standard input after a prompt; `shown` unless it is a secret.
-    fn read(&mut self, prompt: &str, shown: bool) -> Typed {
+    fn read(&mut self, prompt: &str, shown: bool, mut session: Option<&mut Session>) -> Typed {
         // Before the prompt: whoever waits for it may type at once.
         let _mode = self.interactive.then(|| Mode::change(interrupt_ends_line)).flatten();
         self.write(prompt);
@@ -172,6 +196,14 @@ impl Terminal {
             searched = rest.len();
             if searched > MAX_LINE {
                 return Typed::End;
+            }
+            while let Some(session) = session.as_deref_mut() {
+                let alarms = self.alarms_before_input(session);
+                if alarms.is_empty() {
+                    break;
+                }
+                let begin = if prompt.is_empty() { "" } else { "\n" };
+                self.write(&format!("{begin}{}\n{prompt}", alarms.join("\n")));
             }
             if !self.input.more() {
                 if searched == 0 {
@@ -210,8 +242,16 @@ fn columns() -> usize {
 
 /// Whether nothing is typed for a while.
 fn nobody_types() -> bool {
+    !typed_within(&PENSIVE)
+}
+
+/// Whether something is typed, or the input ends, within a time.
+fn typed_within(time: &Timespec) -> bool {
     let stdin = rustix::stdio::stdin();
-    matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PENSIVE)), Ok(0))
+    !matches!(
+        poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(time)),
+        Ok(0) | Err(rustix::io::Errno::INTR)
+    )
 }
 
 /// Lets Ctrl-C end the line in place of the process.
@@ -270,7 +310,7 @@ impl Console for Terminal {
     }
 
     fn ask(&mut self, question: &str) -> Option<String> {
-        match self.read(question, true) {
+        match self.read(question, true, None) {
             Typed::Line(line) => Some(line),
             Typed::Abandoned | Typed::End => None,
         }
@@ -278,7 +318,7 @@ impl Console for Terminal {
 
     fn ask_secret(&mut self, question: &str) -> Option<String> {
         let _mode = if self.interactive { Some(Mode::change(no_echo)?) } else { None };
-        match self.read(if self.interactive { question } else { "" }, false) {
+        match self.read(if self.interactive { question } else { "" }, false, None) {
             Typed::Line(line) => Some(line),
             Typed::Abandoned | Typed::End => None,
         }

@@ -121,6 +121,23 @@ fn anchor(path: &str) -> String {
     path.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>().to_lowercase()
 }
 
+/// All alarms, by name.
+fn alarms() -> String {
+    let mut page = format!(
+        "{MADE}\n# Alarms\n\n`Monitoring/Alarm/AlarmsTable list` has those that are raised, `listHistory` what became of them, \
+         `Monitoring/Alarm show on` prints them as they come. In the log the field `alarm` has the name; the metrics are \
+         `alarms_active` and `alarms_total`.\n\n| alarm | severity | what it means | what to do |\n|---|---|---|---|\n"
+    );
+    let mut sorted = openadp_alarms::ALL.to_vec();
+    sorted.sort_by_key(|alarm| alarm.name.to_ascii_lowercase());
+    for alarm in sorted {
+        let (meaning, action) = (one_line(alarm.meaning), one_line(alarm.action));
+        writeln!(page, "| `{}` | {} | {meaning} | {action} |", alarm.name, alarm.severity)
+            .expect("writing to a String");
+    }
+    page
+}
+
 /// Every page by its name.
 fn pages() -> BTreeMap<String, String> {
     let registry = Registry::new(openadp_cli::modules()).expect("declared well");
@@ -128,7 +145,7 @@ fn pages() -> BTreeMap<String, String> {
     let mut session = session(dir.path(), &registry, Options::default());
     let mut pages = BTreeMap::new();
     let mut index = format!(
-        "{MADE}\n# Reference\n\n[Commands of every level](commands.md) · [error codes](../errors.md)\n\n\
+        "{MADE}\n# Reference\n\n[Commands of every level](commands.md) · [alarms](alarms.md) · [error codes](../errors.md)\n\n\
          | context | what it is |\n|---|---|\n"
     );
     for context in registry.contexts() {
@@ -143,6 +160,7 @@ fn pages() -> BTreeMap<String, String> {
     }
     pages.insert("README.md".to_owned(), index);
     pages.insert("commands.md".to_owned(), general(&mut session));
+    pages.insert("alarms.md".to_owned(), alarms());
     pages
 }
 

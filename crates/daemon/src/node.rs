@@ -3,9 +3,11 @@
 use crate::admin::{Admin, AdminSocket, InterfaceStatus, Interfaces};
 use crate::exit::Exit;
 use crate::health::{self, Health};
+use crate::monitoring::{self, Keeper};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
 use crate::{ErrorChain, managed, telemetry};
+use openadp_alarms::{KEYS_UNREADABLE, PROCESS_STARTED, PROCESS_STOPPED, SETTINGS_UNREADABLE};
 use openadp_appserver::{Clock as _, SystemClock};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, Options as ServerOptions};
 use openadp_keystore::KeyStore;
@@ -181,10 +183,6 @@ impl Node {
         let keystore = KeyStore::open(&data_dir, store.machine_key().clone())
             .map_err(|error| files("the key ring")(error.into()))?;
         let tls = Tls::new(store.clone(), &data_dir);
-        for problem in store.registry().check(&store.current()) {
-            tracing::warn!(alarm = "settingsProblem", %problem, "the settings were forced to this");
-        }
-
         let (edge, inner) = (Layer::default(), Layer::default());
         let wake = Wake::join(&data_dir, &inner.tasks, inner.shutdown.clone()).map_err(|error| {
             StartError::Setup { what: "wake-ups", data_dir: data_dir.clone(), source: error.into() }
@@ -290,6 +288,7 @@ impl Node {
     pub async fn shutdown(self, hard: CancellationToken) -> Exit {
         self.health.ready.store(false, Ordering::Release);
         tracing::info!("draining");
+        PROCESS_STOPPED.report(&[], "it was told to end");
         let limit = self.drain_limit();
         let aborted = |listeners: &[Arc<Listeners>]| listeners.iter().map(|one| one.aborted()).sum::<u64>();
         let aborted_before = aborted(&self.listeners);
@@ -374,8 +373,9 @@ impl Prepared {
             store: node.host.store.clone(),
             clock: options.clock.clone(),
             changed: Arc::new({
-                let wake = node.wake.clone();
+                let (wake, tell) = (node.wake.clone(), monitoring::changed(node.host.store.clone()));
                 move || {
+                    tell();
                     wake.notify(SETTINGS);
                     // Actions change keys too, and reading the ring again costs nothing.
                     wake.notify(KEYS);
@@ -396,7 +396,15 @@ impl Prepared {
             let source = |error: std::io::Error| StartError::Metrics { address, source: error.into() };
             node.metrics = Some(bound.await.map_err(source)?);
         }
+        let keeper = Keeper::new(&options.data_dir, &options.name, node.host.store.clone());
+        let keeper = keeper.map_err(|error| StartError::Setup {
+            what: "the alarms",
+            data_dir: options.data_dir.clone(),
+            source: error.into(),
+        })?;
+        node.inner.tasks.spawn(keeper.run(node.inner.tasks.clone(), node.inner.shutdown.clone()));
         upkeep(&node.health, &node.inner);
+        PROCESS_STARTED.report(&[("name", &options.name)], concat!("version ", env!("CARGO_PKG_VERSION")));
         node.health.ready.store(true, Ordering::Release);
         tracing::info!(name = options.name, data_dir = %options.data_dir.display(), "ready");
         Ok(node)
@@ -462,12 +470,10 @@ fn follow(store: &Arc<Store>, keystore: &Arc<KeyStore>, wake: &Wake, inner: &Lay
             }
             let (store, keystore) = (store.clone(), keystore.clone());
             let reading = tokio::task::spawn_blocking(move || {
-                if let Err(error) = store.refresh() {
-                    tracing::error!(alarm = "settingsUnreadable", error = %ErrorChain(&error), "settings not read");
-                }
-                if let Err(error) = keystore.refresh() {
-                    tracing::error!(alarm = "keysUnreadable", error = %ErrorChain(&error), "key ring not read");
-                }
+                SETTINGS_UNREADABLE
+                    .set(&[], store.refresh().err().map(|error| ErrorChain(&error).to_string()));
+                KEYS_UNREADABLE
+                    .set(&[], keystore.refresh().err().map(|error| ErrorChain(&error).to_string()));
             });
             if reading.await.is_err() {
                 tracing::error!("reading the settings panicked");

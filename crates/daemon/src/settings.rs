@@ -47,5 +47,7 @@ pub const MODULE: Module = Module::new("daemon")
         SnmpAgent::CONTEXT,
         crate::ManagedObjects::CONTEXT,
         crate::ArchiveLimits::CONTEXT,
+        crate::AlarmMonitoring::CONTEXT,
+        crate::AlarmsTable::CONTEXT,
     ])
     .checks(&[crate::managed::check]);

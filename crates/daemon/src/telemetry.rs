@@ -53,7 +53,7 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
         let place = panic.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
-        tracing::error!(alarm = "panic", place, text, "panic");
+        openadp_alarms::PANIC.report(&[("place", &place)], text);
     }));
 }
 

@@ -6,6 +6,7 @@ use crate::handshake;
 use crate::limits::{Counter, Limits, Permit};
 use crate::settings::Configured;
 use arc_swap::ArcSwap;
+use openadp_alarms::{INTERFACE_NOT_LISTENING, INTERFACE_NOT_SECURED};
 use openadp_tls::{InterfaceKind, Tls};
 use std::error::Error;
 use std::io;
@@ -70,16 +71,33 @@ impl Interface {
     /// Builds the TLS configuration ahead of the first handshake: making keys takes a while.
     fn prepare_tls(&self) {
         let configured = self.configured.load_full();
-        let tls = self.shared.tls.clone();
+        let (tls, kind) = (self.shared.tls.clone(), self.shared.label());
         if configured.secure {
             self.shared.tasks.spawn_blocking(move || {
-                if let Err(error) = tls.server_config(&configured.interface, configured.client_auth, &configured.names)
-                {
-                    let source = error.source().map(ToString::to_string);
-                    tracing::warn!(alarm = "interfaceNotSecured", %error, source, "no handshake will succeed");
-                }
+                let made =
+                    tls.server_config(&configured.interface, configured.client_auth, &configured.names);
+                let at = configured.address().to_string();
+                INTERFACE_NOT_SECURED.set(
+                    &[("kind", kind), ("interface", &at)],
+                    made.err().map(|error| match error.source() {
+                        Some(source) => format!("no handshake will succeed: {error}: {source}"),
+                        None => format!("no handshake will succeed: {error}"),
+                    }),
+                );
             });
         }
+    }
+
+    /// What alarms about it name.
+    fn about<'a>(&self, address: &'a str) -> [(&'static str, &'a str); 2] {
+        [("kind", self.shared.label()), ("interface", address)]
+    }
+
+    /// An interface that is no more has no alarms.
+    fn clear_alarms(&self) {
+        let address = self.address().to_string();
+        INTERFACE_NOT_LISTENING.clear(&self.about(&address));
+        INTERFACE_NOT_SECURED.clear(&self.about(&address));
     }
 
     /// Tries to bind once and notes how it went.
@@ -91,14 +109,12 @@ impl Interface {
             Ok((local, listener)) => {
                 tracing::info!(kind = self.shared.label(), %local, secure = self.configured.load().secure, "listening");
                 *state = Ok(local);
+                INTERFACE_NOT_LISTENING.clear(&self.about(&self.address().to_string()));
                 Some(listener)
             }
             Err(error) => {
                 let reason = bind::reason(&error);
-                // Said once per reason, not at every retry.
-                if state.as_ref().err() != Some(&reason) {
-                    tracing::warn!(alarm = "interfaceNotListening", kind = self.shared.label(), address = %self.address(), reason, "not listening");
-                }
+                INTERFACE_NOT_LISTENING.raise(&self.about(&self.address().to_string()), &reason);
                 *state = Err(reason);
                 None
             }
@@ -106,7 +122,12 @@ impl Interface {
     }
 
     /// Accepts until told to drain. Returning closes the socket.
-    pub(crate) async fn run(self: Arc<Self>, mut listener: Option<TcpListener>) {
+    pub(crate) async fn run(self: Arc<Self>, listener: Option<TcpListener>) {
+        self.keep_listening(listener).await;
+        self.clear_alarms();
+    }
+
+    async fn keep_listening(self: &Arc<Self>, mut listener: Option<TcpListener>) {
         let mut retry = RETRY_FIRST;
         loop {
             if let Some(listener) = listener.take() {

@@ -8,6 +8,7 @@ use crate::settings::{
 };
 use crate::transport::Endpoint;
 use arc_swap::ArcSwap;
+use openadp_alarms::PUSH_CREDENTIALS_UNUSABLE;
 use openadp_settings::{Secret, Snapshot, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -164,9 +165,12 @@ fn signing_keys(snapshot: &Snapshot) -> HashMap<String, SigningKey> {
     let mut keys = HashMap::new();
     for row in snapshot.rows::<ApnsAuthKey>() {
         match SigningKey::parse(&row.auth_key_id, &row.team_id, row.auth_key.expose()) {
-            Ok(key) => drop(keys.insert(row.auth_key_id, key)),
+            Ok(key) => {
+                PUSH_CREDENTIALS_UNUSABLE.clear(&[("provider", "apns"), ("key", &row.auth_key_id)]);
+                keys.insert(row.auth_key_id, key);
+            }
             Err(error) => {
-                tracing::error!(alarm = "pushCredentialsUnusable", key = row.auth_key_id, %error, "APNs key");
+                PUSH_CREDENTIALS_UNUSABLE.raise(&[("provider", "apns"), ("key", &row.auth_key_id)], error);
             }
         }
     }
@@ -177,9 +181,8 @@ fn fcm(snapshot: &Snapshot) -> FcmConfiguration {
     let fcm = snapshot.get::<Fcm>();
     let projects = snapshot.rows::<FcmProject>().into_iter().map(|row| {
         let account = ServiceAccount::parse(row.account_key.expose());
-        if let Err(error) = &account {
-            tracing::error!(alarm = "pushCredentialsUnusable", project = row.project_id, %error, "FCM key file");
-        }
+        let about = [("provider", "fcm"), ("key", row.project_id.as_str())];
+        PUSH_CREDENTIALS_UNUSABLE.set(&about, account.as_ref().err());
         (row.project_id, account.ok())
     });
     if !fcm.v1_enabled {

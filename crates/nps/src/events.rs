@@ -5,6 +5,7 @@
 use crate::gateway::Provider;
 use crate::transport::SendError;
 use crate::wire::Status;
+use openadp_alarms::{PUSH_CONFIGURATION, PUSH_CREDENTIALS, PUSH_ENVIRONMENT, PUSH_GATEWAY_UNREACHABLE};
 use std::time::Duration;
 
 /// The sources of an error, for the end of a log line.
@@ -45,6 +46,7 @@ pub(crate) fn answered(provider: Provider, status: u16, reason: &'static str) {
         _ => "other",
     };
     let provider = provider.name();
+    PUSH_GATEWAY_UNREACHABLE.clear(&[("provider", provider)]);
     metrics::counter!("nps_provider_answers_total", "provider" => provider, "status" => class, "reason" => reason)
         .increment(1);
 }
@@ -62,13 +64,17 @@ pub(crate) fn exchange_failed(provider: Provider, error: &SendError) {
     let provider = provider.name();
     metrics::counter!("nps_provider_failures_total", "provider" => provider, "kind" => kind).increment(1);
     tracing::warn!(provider, kind, error = chain(error), "no answer from provider");
+    if matches!(error, SendError::Connect { .. } | SendError::Timeout) {
+        PUSH_GATEWAY_UNREACHABLE.raise(&[("provider", provider)], chain(error));
+    }
 }
 
 /// An operator must look: credentials, topics, roles.
 pub(crate) fn configuration_fault(provider: Provider, reason: &str) {
     let provider = provider.name();
     metrics::counter!("nps_configuration_faults_total", "provider" => provider).increment(1);
-    tracing::error!(alarm = "pushConfiguration", provider, reason, "provider refuses our configuration");
+    PUSH_CONFIGURATION
+        .report(&[("provider", provider), ("reason", reason)], "the provider refuses our configuration");
 }
 
 /// A bug of ours.
@@ -82,21 +88,24 @@ pub(crate) fn our_fault(provider: Provider, reason: &str) {
 pub(crate) fn grant_failed(failures: u32, error: &dyn std::error::Error) {
     metrics::counter!("nps_token_failures_total").increment(1);
     if failures >= 2 {
-        tracing::error!(alarm = "pushCredentials", failures, error = chain(error), "no access token");
+        PUSH_CREDENTIALS.raise(&[("provider", "fcm")], format_args!("{failures} failures: {}", chain(error)));
     } else {
         tracing::warn!(failures, error = chain(error), "no access token");
     }
+}
+
+/// An access token was had.
+pub(crate) fn granted() {
+    PUSH_CREDENTIALS.clear(&[("provider", "fcm")]);
 }
 
 /// So many dead tokens that they are rather a mix-up of environments.
 pub(crate) fn mass_death(provider: Provider, application: &str) {
     let provider = provider.name();
     metrics::counter!("nps_dead_token_alarms_total", "provider" => provider).increment(1);
-    tracing::error!(
-        alarm = "pushEnvironment",
-        provider,
-        application,
-        "more than a fifth of the pushes fail for their token: wrong server or project? no token is reported dead"
+    PUSH_ENVIRONMENT.report(
+        &[("provider", provider), ("application", application)],
+        "more than a fifth of the pushes fail for their token: wrong server or project? no token is reported dead",
     );
 }
 

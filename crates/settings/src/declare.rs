@@ -229,6 +229,8 @@ pub struct Context {
     pub remark: Option<Remark>,
     /// What `get -e` shows: the list that is in force, inherited or own; the strings are the keys that `get` was given.
     pub effective: Option<Effective>,
+    /// Commands that are confirmed before they are done, with what will happen.
+    pub confirmed: &'static [(&'static str, &'static str)],
 }
 
 impl Context {
@@ -246,6 +248,7 @@ impl Context {
             present: None,
             remark: None,
             effective: None,
+            confirmed: &[],
         }
     }
     /// A context with one row.
@@ -313,6 +316,16 @@ impl Context {
     pub const fn effective(mut self, effective: Effective) -> Self {
         self.effective = Some(effective);
         self
+    }
+    /// Asks for a confirmation before these commands, and says what will happen.
+    #[must_use]
+    pub const fn confirmed(mut self, commands: &'static [(&'static str, &'static str)]) -> Self {
+        self.confirmed = commands;
+        self
+    }
+    /// What is to be said before a command is done; `None` where it is done without a question.
+    pub fn warning(&self, command: &str) -> Option<&'static str> {
+        self.confirmed.iter().find(|(name, _)| name.eq_ignore_ascii_case(command)).map(|(_, text)| *text)
     }
     /// Full path with the root, as errors and revisions name it.
     pub fn full_path(&self) -> String {

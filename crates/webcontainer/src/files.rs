@@ -7,10 +7,12 @@ use crate::respond;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use openadp_alarms::APPLICATION_FILES_MISSING;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -145,6 +147,13 @@ pub struct StaticFiles {
     told: AtomicBool,
 }
 
+/// What is not served any more is missed no more.
+impl Drop for StaticFiles {
+    fn drop(&mut self) {
+        self.clear_alarm();
+    }
+}
+
 impl StaticFiles {
     /// The files of an archive that was unpacked to a folder. Nothing is read before the first request.
     pub fn new(folder: impl Into<PathBuf>) -> Arc<Self> {
@@ -160,22 +169,27 @@ impl StaticFiles {
         })
     }
 
+    fn clear_alarm(&self) {
+        let folder = self.folder.display().to_string();
+        APPLICATION_FILES_MISSING.clear(&[("folder", &folder)]);
+    }
+
     async fn index(&self) -> Option<&Arc<Index>> {
         let read = || async {
             let folder = self.folder.clone();
             let read = tokio::task::spawn_blocking(move || Index::read(&folder));
             let index = read.await.map_err(|error| error.to_string())?;
+            if index.is_ok() {
+                self.clear_alarm();
+            }
             index.map(Arc::new).map_err(|error| error.to_string())
         };
         match self.index.get_or_try_init(read).await {
             Ok(index) => Some(index),
             Err(error) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::error!(
-                        alarm = "applicationFilesMissing",
-                        error,
-                        "an installed archive cannot be served"
-                    );
+                    let folder = self.folder.display().to_string();
+                    APPLICATION_FILES_MISSING.raise(&[("folder", &folder)], error);
                 }
                 None
             }
@@ -208,7 +222,8 @@ impl StaticFiles {
             match self.open(name, entry.size, request.method() == Method::HEAD).await {
                 Ok(response) => response,
                 Err(error) => {
-                    tracing::error!(alarm = "applicationFilesMissing", file = name, %error, "an installed file cannot be read");
+                    let folder = self.folder.display().to_string();
+                    APPLICATION_FILES_MISSING.raise(&[("folder", &folder)], format_args!("{name}: {error}"));
                     return respond::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n");
                 }
             }

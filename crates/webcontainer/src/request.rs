@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
+use openadp_alarms::APPLICATION_PANICKED;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +178,7 @@ impl WebContainer {
             Ok(response) => response,
             Err(Fault::Panicked) => {
                 metrics::counter!("http_panics_total", "app" => name).increment(1);
-                tracing::error!(alarm = "applicationPanicked", app = name, "application panicked");
+                APPLICATION_PANICKED.report(&[("application", name)], "a request was answered 500");
                 respond::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
             }
             Err(Fault::TimedOut) => {

@@ -500,6 +500,6 @@ async fn planted_secrets_never_reach_the_log() {
     }
     bed.end().await;
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("\"path\":\"/app/facts\"") && log.contains("application panicked"), "{log}");
+    assert!(log.contains("\"path\":\"/app/facts\"") && log.contains("applicationPanicked"), "{log}");
     assert!(!log.contains("planted"), "{log}");
 }

@@ -1,6 +1,7 @@
 //! Minting: from a proven user to a wrapped token. authservice.md 3.1, 7 and 10
 
 use crate::wire::Refusal;
+use openadp_alarms::TOKEN_NOT_SIGNED;
 use openadp_appserver::{AccountKind, Clock, Credentials, Principal, UserId};
 use openadp_keystore::KeyStore;
 use openadp_settings::Live;
@@ -138,13 +139,16 @@ impl Minter {
             }
         });
         match signed.await {
-            Ok(Ok(bearer)) => Ok(bearer),
+            Ok(Ok(bearer)) => {
+                TOKEN_NOT_SIGNED.clear(&[]);
+                Ok(bearer)
+            }
             Ok(Err(error)) => {
-                tracing::error!(alarm = "tokenNotSigned", error = %Chain(&error), "no token can be made");
+                TOKEN_NOT_SIGNED.raise(&[], Chain(&error));
                 Err(Refusal::Unavailable)
             }
             Err(error) => {
-                tracing::error!(alarm = "tokenNotSigned", %error, "making a token panicked");
+                TOKEN_NOT_SIGNED.raise(&[], error);
                 Err(Refusal::Internal)
             }
         }

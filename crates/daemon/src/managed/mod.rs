@@ -147,6 +147,25 @@ pub(crate) fn deployments(data_dir: &Path, snapshot: &Snapshot) -> Vec<Deployed>
         .collect()
 }
 
+/// Name, former and present status of the applications whose status differs.
+pub(crate) fn transitions(before: &Snapshot, now: &Snapshot) -> Vec<(String, String, String)> {
+    const ABSENT: &str = "not installed";
+    let of = |snapshot: &Snapshot| -> Vec<(String, String)> {
+        let rows: Vec<ManagedObjects> = snapshot.rows();
+        rows.into_iter().map(|row| (format!("{} {}", row.name, row.shown_version()), row.status)).collect()
+    };
+    let (before, now) = (of(before), of(now));
+    let status = |rows: &[(String, String)], name: &str| {
+        rows.iter().find(|(own, _)| own == name).map_or(ABSENT, |(_, status)| status.as_str()).to_owned()
+    };
+    let gone = before.iter().filter(|(name, _)| !now.iter().any(|(other, _)| other == name));
+    let names = now.iter().chain(gone).map(|(name, _)| name);
+    names
+        .map(|name| (name.clone(), status(&before, name), status(&now, name)))
+        .filter(|(_, from, to)| from != to)
+        .collect()
+}
+
 fn present(_: &Snapshot, row: &Row) -> Presented {
     use openadp_settings::Values;
     let row = ManagedObjects::read(Values::new(ManagedObjects::CONTEXT, Some(row)));

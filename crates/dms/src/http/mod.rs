@@ -14,6 +14,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use openadp_alarms::DMS_GUESSING;
 use openadp_appserver::DeviceFile;
 use openadp_settings::Live;
 use openadp_webcontainer::ConnectionInfo;
@@ -77,7 +78,8 @@ fn refuse(edge: &Edge, control: &AccessControl, denied: Denied, peer: IpAddr, wa
                 };
                 if edge.failures.failed(peer, limits, Instant::now()) {
                     metrics::counter!("dms_sources_blocked_total").increment(1);
-                    tracing::warn!(alarm = "dmsGuessing", %peer, "too many wrong credentials from one source");
+                    let source = peer.to_string();
+                    DMS_GUESSING.report(&[("source", &source)], "too many wrong credentials");
                 }
             }
             count(if shown == Shown::Nothing { "challenged" } else { "refused" }, way);

@@ -235,6 +235,8 @@ impl State {
             Err(TrySendError::Full(_)) if kind == DeliveryKind::Heartbeat => {}
             Err(TrySendError::Full(_)) => {
                 metrics::counter!("xsi_channels_overflowed_total").increment(1);
+                openadp_alarms::EVENT_QUEUE_OVERFLOW
+                    .report(&[], "a client does not read its events; its channel is ended");
                 self.machine.terminate(
                     now,
                     channel,

@@ -233,6 +233,7 @@ impl AccessTokens {
                 let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
                 oldest.retain(|_, issued| now - *issued < 3_600_000);
                 oldest.insert(key, now);
+                crate::events::granted();
                 Ok(token)
             }
             Err(error) => {

@@ -1,0 +1,166 @@
+//! All alarms there are. `docs/reference/alarms.md` is made from this.
+
+use crate::alarm::{Alarm, Severity};
+
+macro_rules! alarms {
+    ($( $(#[doc = $doc:literal])+ $name:ident = $text:literal, $severity:ident, $action:literal; )*) => {
+        $(
+            $(#[doc = $doc])+
+            pub static $name: Alarm = Alarm {
+                name: $text,
+                severity: Severity::$severity,
+                meaning: concat!($($doc),+),
+                action: $action,
+            };
+        )*
+        /// All of them, by name.
+        pub static ALL: &[&Alarm] = &[$(&$name),*];
+    };
+}
+
+alarms! {
+    /// A file of an installed application cannot be read: its requests are answered 404 or 500.
+    APPLICATION_FILES_MISSING = "applicationFilesMissing", Major,
+        "Install the archive again: Maintenance/ManagedObjects uninstall, install, activate, deploy.";
+    /// An application failed while it worked on a request, which was answered 500.
+    APPLICATION_PANICKED = "applicationPanicked", Major,
+        "It is a defect of the software: report it with the log lines of that request id.";
+    /// An application was deployed, undeployed, started, stopped, activated or deactivated, or the node locked or unlocked.
+    APPLICATION_STATE_CHANGED = "bwApplicationStateTransition", Informational,
+        "Nothing, if it was meant; revisions tells who did it.";
+    /// A certificate is about to expire, or has expired.
+    CERTIFICATE_EXPIRES = "certificateExpires", Warning,
+        "Get a new certificate (sslRequest) and put it in place (sslUpdate); it is used at once.";
+    /// The settings were changed.
+    CONFIGURATION_CHANGED = "bwConfigurationChanged", Informational,
+        "Nothing, if it was meant; revisions and diff tell who changed what.";
+    /// The file system of the data directory has less room than minimumFreeMebibytes.
+    DISK_SPACE_LOW = "diskSpaceLow", Major,
+        "Make room or enlarge the file system: without room no change, no call and no token is kept.";
+    /// The data directory cannot be written: no setting can be changed and no call be handled.
+    DATA_DIRECTORY_NOT_WRITABLE = "dataDirectoryNotWritable", Critical,
+        "Look at the reason: the file system may be full, read-only or broken, or its owner another user.";
+    /// One source sent too many wrong credentials for device files and is refused for a while.
+    DMS_GUESSING = "dmsGuessing", Warning,
+        "Look at the source: a telephone with an old password, or somebody who tries passwords. Block it where it is hostile.";
+    /// A client takes its events so slowly that its channel's queue was full and the channel was ended.
+    EVENT_QUEUE_OVERFLOW = "eventQueueOverflow", Warning,
+        "Look at the client and the network between; eventQueueSize of Applications/Xsi-Events/BWIntegration is the queue's length.";
+    /// The identity provider cannot be reached or does not accept us.
+    IDENTITY_PROVIDER_UNREACHABLE = "identityProviderUnreachable", Major,
+        "Look at the reason, at the URLs of IdentityProviders/Cisco, at name resolution and at the way out of this network.";
+    /// An interface is configured and cannot be bound: nobody can connect there.
+    INTERFACE_NOT_LISTENING = "interfaceNotListening", Major,
+        "Look at the reason: another program may have the address, or the machine may not have it. It is tried again by itself.";
+    /// An interface has no usable certificate or no usable cipher suite: every handshake fails.
+    INTERFACE_NOT_SECURED = "interfaceNotSecured", Critical,
+        "Look at the reason; sslUpdate puts a certificate in place, and get -e of Ciphers and Protocols shows what is in force.";
+    /// The key ring cannot be read: tokens are checked with the keys that were read last.
+    KEYS_UNREADABLE = "keysUnreadable", Critical,
+        "Look at the reason, and at keystore/ of the data directory; importKeys restores a ring from an export.";
+    /// Log lines were lost, because what takes them was slower than they came or did not answer.
+    LOG_LINES_LOST = "logLinesLost", Minor,
+        "Look at the disk and at the syslog server; a higher severity in InputChannels makes fewer lines.";
+    /// Log lines cannot be written to one of the outputs.
+    LOG_OUTPUT_FAILING = "logOutputFailing", Minor,
+        "Look at the reason and at System/Logging/OutputChannels.";
+    /// The node is locked: new work is refused.
+    NODE_LOCKED = "nodeLocked", Minor,
+        "Maintenance/ManagedObjects unlock, when the node is to serve again.";
+    /// The software failed at a place where it should not.
+    PANIC = "panic", Major,
+        "It is a defect of the software: report it with this place and the log lines before it.";
+    /// A process has begun.
+    PROCESS_STARTED = "processStarted", Informational, "Nothing.";
+    /// A process ends, because it was told to.
+    PROCESS_STOPPED = "processStopped", Informational, "Nothing, if it was meant.";
+    /// A push provider refuses our configuration: no push of that kind arrives.
+    PUSH_CONFIGURATION = "pushConfiguration", Major,
+        "Look at the reason, and at the application's entries in NotificationPushServer/APNS or /FCM.";
+    /// No access token for a push provider can be had: pushes fail once the last one has expired.
+    PUSH_CREDENTIALS = "pushCredentials", Major,
+        "Look at the reason: the key may be revoked, the clock wrong, or the provider out of reach.";
+    /// A stored credential of a push provider cannot be used.
+    PUSH_CREDENTIALS_UNUSABLE = "pushCredentialsUnusable", Major,
+        "Add the key again from the file that the provider gave.";
+    /// Most device tokens of an application are unknown to the provider: production and development may be mixed up.
+    PUSH_ENVIRONMENT = "pushEnvironment", Warning,
+        "Look whether the application's tokens belong to APNS/Production or APNS/Development.";
+    /// A push provider cannot be reached: pushes are tried again until they are too old.
+    PUSH_GATEWAY_UNREACHABLE = "pushGatewayUnreachable", Major,
+        "Look at the reason, at the URL of the provider, at name resolution and at the way out of this network.";
+    /// The refresh token of the identity provider is old: without a new one it expires.
+    REFRESH_TOKEN_AGE = "refreshTokenAge", Major,
+        "Get a new refresh token from the identity provider and set it: set refreshToken.";
+    /// The settings were forced to something that a check warns of.
+    SETTINGS_PROBLEM = "settingsProblem", Warning,
+        "Look at the reason and set what it names; without force the check would have refused it.";
+    /// The settings cannot be read: the process goes on with those it read last.
+    SETTINGS_UNREADABLE = "settingsUnreadable", Critical,
+        "Look at the reason and at settings/ of the data directory.";
+    /// A token could not be signed: nobody can sign in anew.
+    TOKEN_NOT_SIGNED = "tokenNotSigned", Critical,
+        "Look at the reason; KeyManagement get shows the keys, rotate makes a new one.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Those that other parts are about to raise.
+    const AWAITED: &[&str] = &[
+        "CERTIFICATE_EXPIRES",
+        "IDENTITY_PROVIDER_UNREACHABLE",
+        "LOG_LINES_LOST",
+        "LOG_OUTPUT_FAILING",
+        "NODE_LOCKED",
+        "REFRESH_TOKEN_AGE",
+    ];
+
+    #[test]
+    fn names_are_unique_and_everything_is_said() {
+        for (index, alarm) in ALL.iter().enumerate() {
+            assert!(
+                !ALL[..index].iter().any(|other| other.name.eq_ignore_ascii_case(alarm.name)),
+                "{}",
+                alarm.name
+            );
+            assert!(alarm.meaning.ends_with('.') && alarm.action.ends_with('.'), "{}", alarm.name);
+        }
+    }
+
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_alarm_is_raised_somewhere() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut text = String::new();
+        for entry in std::fs::read_dir(crates).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.ends_with("alarms") && path.join("src").is_dir() {
+                sources(&path.join("src"), &mut text);
+            }
+        }
+        let own = include_str!("list.rs");
+        let declared = own.lines().filter_map(|line| {
+            let (name, rest) = line.trim().split_once(" = \"")?;
+            (rest.ends_with(',') && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).then_some(name)
+        });
+        let mut count = 0;
+        for name in declared {
+            count += 1;
+            assert!(AWAITED.contains(&name) || text.contains(name), "{name} is never raised");
+        }
+        assert!(count >= ALL.len() - 2, "{count} of {} found", ALL.len());
+    }
+}

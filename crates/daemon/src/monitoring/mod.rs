@@ -1,0 +1,9 @@
+//! `ADP_CLI/Monitoring`: alarms and counters, read at the prompt. cli.md 1.6, 5.8
+//!
+//! Reading order: [`AlarmMonitoring`], `keeper` (writes what is raised in this process), [`AlarmsTable`].
+
+mod alarms;
+mod keeper;
+
+pub use alarms::{AlarmMonitoring, AlarmsTable, live_lines};
+pub(crate) use keeper::{Keeper, changed};
