@@ -6,7 +6,9 @@ use crate::failure::Code;
 use crate::modules;
 use crate::terminal::{Terminal, Typed, read_text};
 use clap::{CommandFactory as _, Parser, ValueEnum};
+use openadp_appserver::{Clock as _, SystemClock};
 use openadp_settings::Registry;
+use openadp_settings::Settings as _;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -192,6 +194,9 @@ fn converse(session: &mut Session, terminal: &mut Terminal, arguments: &Argument
     if text {
         terminal.write(&banner());
     }
+    if interactive {
+        warn_of_certificates(session, terminal);
+    }
     let mut code = Code::Done;
     loop {
         let prompt = if text || interactive { session.prompt() } else { String::new() };
@@ -219,6 +224,22 @@ fn converse(session: &mut Session, terminal: &mut Terminal, arguments: &Argument
         if terminal.broken() {
             return code;
         }
+    }
+}
+
+/// Tells whoever signs in which certificates have expired or soon will. Settings that cannot be read are told about when
+/// they are needed.
+fn warn_of_certificates(session: &mut Session, terminal: &mut Terminal) {
+    use crate::console::Console as _;
+    /// More would push the prompt off the screen.
+    const MOST: usize = 10;
+    let Ok(snapshot) = session.backend.snapshot(openadp_tls::HttpServerCertificate::CONTEXT) else { return };
+    let lines = openadp_tls::expiry_warnings(&snapshot, SystemClock.now());
+    for line in lines.iter().take(MOST) {
+        terminal.warn(&format!("Warning: {line}"));
+    }
+    if lines.len() > MOST {
+        terminal.warn(&format!("Warning: {} more certificates expire soon", lines.len() - MOST));
     }
 }
 

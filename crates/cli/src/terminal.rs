@@ -332,20 +332,27 @@ impl Console for Terminal {
     }
 
     fn read_file(&mut self, path: &str, most: u64) -> io::Result<String> {
-        read_text(path, most)
+        // Keys and certificates also come in files that are no texts.
+        read_bytes(path, most).map(openadp_tls::text_of)
     }
 }
 
 /// A text file of at most so many bytes.
 pub(crate) fn read_text(path: &str, most: u64) -> io::Result<String> {
-    let mut text = String::new();
+    String::from_utf8(read_bytes(path, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+}
+
+/// A file of at most so many bytes.
+fn read_bytes(path: &str, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let read = file.take(most + 1).read_to_string(&mut text)?;
+    let read = file.take(most + 1).read_to_end(&mut bytes)?;
     if read as u64 > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
 }

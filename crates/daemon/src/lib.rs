@@ -11,6 +11,7 @@ pub mod admin;
 mod args;
 mod chain;
 mod exit;
+mod expiry;
 mod generate;
 mod health;
 mod managed;

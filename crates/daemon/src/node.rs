@@ -6,7 +6,7 @@ use crate::health::{self, Health};
 use crate::monitoring::{self, Keeper};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
-use crate::{ErrorChain, managed, telemetry};
+use crate::{ErrorChain, expiry, managed, telemetry};
 use openadp_alarms::{KEYS_UNREADABLE, PROCESS_STARTED, PROCESS_STOPPED, SETTINGS_UNREADABLE};
 use openadp_appserver::{Clock as _, SystemClock};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, Options as ServerOptions};
@@ -188,6 +188,7 @@ impl Node {
             StartError::Setup { what: "wake-ups", data_dir: data_dir.clone(), source: error.into() }
         })?;
         follow(&store, &keystore, &wake, &inner);
+        expiry::follow(store.clone(), options.clock.clone(), &inner.tasks, inner.shutdown.clone());
 
         let server = if options.needs_application_server() {
             let push_sender = HttpPushSender::new(tls.clone(), inner.tasks.clone());

@@ -194,7 +194,8 @@ impl Interface {
         };
         let configured = self.configured.load_full();
         let (stream, tls) = if configured.secure {
-            let shaking = handshake::secure(stream, &configured, &self.shared.tls, limits.handshake_timeout);
+            let Shared { tls, tasks, .. } = &*self.shared;
+            let shaking = handshake::secure(stream, &configured, tls, tasks, limits.handshake_timeout);
             let shaken = tokio::select! {
                 // Nothing is under way on a connection that is not even secured.
                 () = self.drain.cancelled() => return,

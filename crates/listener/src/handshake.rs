@@ -3,11 +3,13 @@
 use crate::settings::Configured;
 use crate::{ConnectionInfo, Stream, TlsInfo};
 use openadp_tls::{PeerIdentity, Tls};
-use rustls::{AlertDescription, CipherSuite, Error as TlsError, ProtocolVersion};
+use rustls::{AlertDescription, CipherSuite, Error as TlsError, ProtocolVersion, ServerConfig};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 /// Why a handshake did not succeed; also the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,25 +76,42 @@ impl Failure {
     }
 }
 
+/// The configuration that holds now; where it must be built, that does not keep this thread from its connections.
+async fn config(
+    configured: &Arc<Configured>,
+    tls: &Arc<Tls>,
+    tasks: &TaskTracker,
+) -> Result<Arc<ServerConfig>, Failure> {
+    let ready = tls.ready_server_config(&configured.interface, configured.client_auth, &configured.names);
+    if let Some(config) = ready {
+        return Ok(config);
+    }
+    let (configured, tls) = (configured.clone(), tls.clone());
+    tasks
+        .spawn_blocking(move || {
+            tls.server_config(&configured.interface, configured.client_auth, &configured.names)
+        })
+        .await
+        .map_err(|_ended| Failure::Configuration)?
+        .map_err(|_logged_when_configured| Failure::Configuration)
+}
+
 /// Shakes hands with the configuration that holds now.
 pub(crate) async fn secure(
     stream: TcpStream,
-    configured: &Configured,
-    tls: &Tls,
+    configured: &Arc<Configured>,
+    tls: &Arc<Tls>,
+    tasks: &TaskTracker,
     timeout: Duration,
 ) -> Result<(Stream, TlsInfo), Failure> {
-    let config = tls
-        .server_config(&configured.interface, configured.client_auth, &configured.names)
-        .map_err(|_logged_when_configured| Failure::Configuration)?;
-    let accepting = TlsAcceptor::from(config).accept(stream);
-    let secured = match tokio::time::timeout(timeout, accepting).await {
-        Err(_elapsed) => return Err(Failure::Timeout),
-        Ok(Err(error)) => {
+    let accepting = async {
+        let config = config(configured, tls, tasks).await?;
+        TlsAcceptor::from(config).accept(stream).await.map_err(|error| {
             tracing::debug!(interface = %configured.interface, %error, "handshake failed");
-            return Err(Failure::of(&error));
-        }
-        Ok(Ok(secured)) => secured,
+            Failure::of(&error)
+        })
     };
+    let secured = tokio::time::timeout(timeout, accepting).await.map_err(|_elapsed| Failure::Timeout)??;
     let (_, connection) = secured.get_ref();
     let info = TlsInfo {
         alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),

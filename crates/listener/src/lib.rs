@@ -20,5 +20,5 @@ pub use limits::Limits;
 pub use listeners::{Filter, InterfaceState, Listeners};
 pub use openadp_tls::InterfaceRef;
 pub use settings::{
-    CtiGeneralSettings, CtiServer, HttpGeneralSettings, HttpServer, MODULE, WebApp, interfaces,
+    CtiGeneralSettings, CtiServer, HttpAlias, HttpGeneralSettings, HttpServer, MODULE, WebApp, interfaces,
 };

@@ -1,7 +1,7 @@
 //! The interfaces as settings, and the checks of them. cli.md 5.1 and 5.2.
 
 use crate::Limits;
-use openadp_settings::{Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
+use openadp_settings::{Apply, Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 use openadp_tls::{ClientAuth, InterfaceKind, InterfaceRef};
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,6 +26,18 @@ context! {
 }
 
 context! {
+    /// Further host names of the HTTP interfaces of an address. Self-signed certificates have them too, and each may have
+    /// certificates of its own, which clients that ask for the name get.
+    pub struct HttpAlias = Context::table(Tree::Adp, "Interface/Http/HttpAlias").without(&["set"]) => {
+        /// Address of the interfaces.
+        pub interface_ip: IpAddr = Parameter::new("interfaceIp", Kind::IpAddress).header("Interface").key()
+            .apply(Apply::NextConnection);
+        /// The further name.
+        pub alias: String = Parameter::new("alias", Kind::Host).header("Alias").key().apply(Apply::NextConnection);
+    }
+}
+
+context! {
     /// CTI interfaces: the addresses and ports where CTI clients connect.
     pub struct CtiServer = Context::table(Tree::Adp, "Interface/CTI/CTIServer") => {
         /// Address to listen on.
@@ -44,8 +56,9 @@ context! {
 }
 
 context! {
-    /// Applications that want a client certificate on an interface that does not demand one of everybody:
-    /// the handshake asks for it, and the application's paths are refused without it.
+    /// Applications whose rule on an interface differs from the interface's own: with true the handshake asks for a client
+    /// certificate, and the application's paths are refused without it; with false they are open without it on an
+    /// interface that demands one for all others.
     pub struct WebApp = Context::table(Tree::Adp, "Interface/Http/SSLCommonSettings/ClientAuthentication/WebApps") => {
         /// Address of the interface.
         pub interface_ip: IpAddr = Parameter::new("interfaceIp", Kind::IpAddress).header("Interface Ip").key();
@@ -107,6 +120,7 @@ context! {
 pub const MODULE: Module = Module::new("listener")
     .contexts(&[
         HttpServer::CONTEXT,
+        HttpAlias::CONTEXT,
         CtiServer::CONTEXT,
         WebApp::CONTEXT,
         HttpGeneralSettings::CONTEXT,
@@ -136,14 +150,23 @@ pub(crate) fn configured(snapshot: &Snapshot, kind: InterfaceKind) -> Vec<Config
         InterfaceKind::Http => {
             let applications = snapshot.rows::<WebApp>();
             let client_auth = |row: &HttpServer| {
-                let wanted = applications.iter().any(|rule| {
-                    rule.client_auth_req && rule.interface_ip == row.interface_ip && rule.port == row.port
-                });
-                match (row.client_auth_req, wanted) {
-                    (true, _) => ClientAuth::Required,
-                    (false, true) => ClientAuth::Optional,
-                    (false, false) => ClientAuth::None,
+                let rules = || {
+                    applications
+                        .iter()
+                        .filter(|rule| rule.interface_ip == row.interface_ip && rule.port == row.port)
+                };
+                match row.client_auth_req {
+                    // An application that is exempt must be reachable without; the container refuses the others' paths.
+                    true if rules().any(|rule| !rule.client_auth_req) => ClientAuth::Optional,
+                    true => ClientAuth::Required,
+                    false if rules().any(|rule| rule.client_auth_req) => ClientAuth::Optional,
+                    false => ClientAuth::None,
                 }
+            };
+            let aliases = snapshot.rows::<HttpAlias>();
+            let aliases = |row: &HttpServer| {
+                let of_address = aliases.iter().filter(|alias| alias.interface_ip == row.interface_ip);
+                of_address.map(|alias| alias.alias.clone()).collect::<Vec<_>>()
             };
             snapshot
                 .rows::<HttpServer>()
@@ -152,7 +175,11 @@ pub(crate) fn configured(snapshot: &Snapshot, kind: InterfaceKind) -> Vec<Config
                     interface: InterfaceRef::http(row.interface_ip, row.port),
                     secure: row.secure,
                     client_auth: client_auth(&row),
-                    names: [row.name, row.cluster_fqdn].into_iter().filter(|name| !name.is_empty()).collect(),
+                    names: [row.name.clone(), row.cluster_fqdn.clone()]
+                        .into_iter()
+                        .chain(aliases(&row))
+                        .filter(|name| !name.is_empty())
+                        .collect(),
                 })
                 .collect()
         }
@@ -231,6 +258,8 @@ fn check_handshakes(snapshot: &Snapshot) -> Vec<Problem> {
         .into_iter()
         .flat_map(|kind| configured(snapshot, kind))
         .filter(|configured| configured.secure)
-        .flat_map(|configured| openadp_tls::check_interface(snapshot, &configured.interface))
+        .flat_map(|configured| {
+            openadp_tls::check_interface(snapshot, &configured.interface, &configured.names)
+        })
         .collect()
 }

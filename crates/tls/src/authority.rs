@@ -4,7 +4,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SanType,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, SanType,
 };
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -26,24 +26,33 @@ const SKEW: Duration = Duration::hours(24);
 /// Type of a certificate's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyType {
-    /// RSA of 2048 bits.
+    /// RSA; made with 2048 bits.
     Rsa,
-    /// ECDSA on P-256.
+    /// ECDSA; made on P-256.
     Ec,
+    /// Ed25519.
+    Ed25519,
 }
 
 impl KeyType {
+    /// The names of all, as tables show them.
+    pub const NAMES: [&'static str; 3] = ["RSA", "EC", "Ed25519"];
+    /// Those that an interface without certificates gets: with both, any negotiable suite works.
+    pub const GENERATED: [Self; 2] = [Self::Rsa, Self::Ec];
+
     /// Its name in tables and file names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rsa => "RSA",
             Self::Ec => "EC",
+            Self::Ed25519 => "Ed25519",
         }
     }
     fn generate(self) -> Result<KeyPair, AuthorityError> {
         let algorithm = match self {
             Self::Rsa => &PKCS_RSA_SHA256,
             Self::Ec => &PKCS_ECDSA_P256_SHA256,
+            Self::Ed25519 => &PKCS_ED25519,
         };
         KeyPair::generate_for(algorithm).map_err(AuthorityError::Generate)
     }

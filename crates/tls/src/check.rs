@@ -76,10 +76,11 @@ fn problems(effective: &EffectiveTls, who: &str) -> Vec<Problem> {
 
 /// What keeps a secure interface from shaking hands with anybody; empty when all is well.
 ///
-/// The listener calls it for every secure interface of its tables.
-pub fn check_interface(snapshot: &Snapshot, interface: &InterfaceRef) -> Vec<Problem> {
+/// The listener calls it for every secure interface of its tables; `names` are those that clients know it by, none where
+/// they are not known. A certificate that has none of them is a problem that can be forced.
+pub fn check_interface(snapshot: &Snapshot, interface: &InterfaceRef, names: &[String]) -> Vec<Problem> {
     let mut found = problems(&resolve(snapshot, interface), &format!("the interface {interface}"));
-    found.extend(crate::certificates::check(snapshot, interface));
+    found.extend(crate::certificates::check(snapshot, interface, names));
     found
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn inputs(snapshot: &Snapshot, usage: ClientUse) -> Inputs {
 }
 
 pub(crate) fn build(usage: ClientUse, inputs: &Inputs) -> Result<ClientConfig, rustls::Error> {
-    let roots = Arc::new(trusts::root_store(&inputs.anchors));
+    let roots = Arc::new(trusts::root_store(inputs.anchors.iter().map(String::as_str)));
     let builder =
         ClientConfig::builder_with_provider(suites::provider()).with_safe_default_protocol_versions()?;
     // Without anchors no chain can be verified, whatever the name: fails closed.

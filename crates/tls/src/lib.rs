@@ -12,24 +12,35 @@ pub mod authority;
 mod certificates;
 mod check;
 mod client;
+mod client_verifier;
 mod levels;
+mod material;
 mod peer;
 pub mod pem;
+mod revocation;
 mod server;
 pub mod suites;
 mod trusts;
 
 pub use authority::LabAuthority;
-pub use certificates::{CtiServerCertificate, HttpServerCertificate, certificate_edit};
+pub use certificates::{
+    CertificateRequest, CtiServerCertificate, Expiry, ExpiryChange, ExpiryWatch, HttpAliasCertificate,
+    HttpServerCertificate, THRESHOLDS, certificate_edit, expiries, warnings as expiry_warnings,
+};
 pub use check::check_interface;
 pub use client::{Alpn, ClientUse};
+pub use client_verifier::BROADWORKS_EKU;
 pub use levels::{
     CtiCommonCipher, CtiCommonProtocol, CtiServerCipher, CtiServerProtocol, Effective, EffectiveTls,
     HttpCommonCipher, HttpCommonProtocol, HttpServerCipher, HttpServerProtocol, InterfaceKind, InterfaceRef,
     JsseCipher, JsseProtocol, Layer, Level, List, OpenSslCipher, OpenSslProtocol, nearest, own, resolve,
     resolve_at,
 };
+pub use material::text_of;
 pub use peer::{PeerIdentity, UnreadableCertificate};
+pub use revocation::{
+    CtiRevocationList, CtiRevocationSettings, HttpRevocationList, HttpRevocationSettings, NextUpdate,
+};
 pub use server::{ClientAuth, Tls, TlsError};
 pub use trusts::{CtiClientTrust, DefaultTrust, GeneralSettings, HttpClientTrust, ServerTrust};
 
@@ -51,14 +62,20 @@ pub const MODULE: Module = Module::new("tls")
         CtiServerCipher::CONTEXT,
         CtiServerProtocol::CONTEXT,
         HttpServerCertificate::CONTEXT,
+        HttpAliasCertificate::CONTEXT,
         CtiServerCertificate::CONTEXT,
+        CertificateRequest::CONTEXT,
         HttpClientTrust::CONTEXT,
         CtiClientTrust::CONTEXT,
+        HttpRevocationList::CONTEXT,
+        HttpRevocationSettings::CONTEXT,
+        CtiRevocationList::CONTEXT,
+        CtiRevocationSettings::CONTEXT,
         ServerTrust::CONTEXT,
         DefaultTrust::CONTEXT,
         GeneralSettings::CONTEXT,
     ])
-    .checks(&[check::check_common]);
+    .checks(&[check::check_common, certificates::check_aliases]);
 
 #[cfg(test)]
 mod tests;

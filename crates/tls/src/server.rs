@@ -1,20 +1,18 @@
 //! The rustls configurations of interfaces and of outgoing connections, always those of the settings as they are now.
 
 use crate::authority::{AuthorityError, KeyType};
-use crate::certificates::{self, Chooser, ConfiguredPair};
+use crate::certificates::{self, Chooser, ConfiguredPair, Origin};
 use crate::check::{Negotiable, negotiable};
 use crate::client::{self, ClientUse};
 use crate::levels::{EffectiveTls, InterfaceKind, InterfaceRef, resolve};
-use crate::{suites, trusts};
+use crate::revocation::Revocation;
+use crate::trusts::{self, ClientAnchor};
+use crate::{client_verifier, suites};
+use arc_swap::ArcSwapOption;
 use openadp_settings::{Snapshot, Store};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoClientAuth, ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-};
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::CryptoProvider;
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{ClientConfig, ServerConfig};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,15 +63,32 @@ pub enum TlsError {
 struct Inputs {
     effective: EffectiveTls,
     client_auth: ClientAuth,
-    anchors: Vec<String>,
+    anchors: Vec<ClientAnchor>,
+    revocation: Revocation,
     pairs: Vec<ConfiguredPair>,
     names: Vec<String>,
 }
 
 struct Held {
     revision: u64,
-    inputs: Inputs,
+    inputs: Arc<Inputs>,
     config: Arc<ServerConfig>,
+}
+
+/// The configuration of one interface; whoever builds it holds `building`, so that it is built once.
+#[derive(Default)]
+struct Slot {
+    held: ArcSwapOption<Held>,
+    building: Mutex<()>,
+}
+
+impl Slot {
+    /// What is held, if it was made at this revision and for these names.
+    fn at(&self, revision: u64, names: &[String]) -> Option<Arc<ServerConfig>> {
+        let held = self.held.load();
+        let held = held.as_ref()?;
+        (held.revision == revision && held.inputs.names == names).then(|| held.config.clone())
+    }
 }
 
 /// Outgoing configurations by use, with the revision and the inputs they were made from.
@@ -87,7 +102,7 @@ type ClientConfigs = HashMap<ClientUse, (u64, client::Inputs, Arc<ClientConfig>)
 pub struct Tls {
     store: Arc<Store>,
     data_dir: PathBuf,
-    servers: Mutex<HashMap<(InterfaceRef, ClientAuth), Held>>,
+    servers: Mutex<HashMap<(InterfaceRef, ClientAuth), Arc<Slot>>>,
     clients: Mutex<ClientConfigs>,
 }
 
@@ -108,11 +123,23 @@ impl Tls {
         })
     }
 
-    /// The configuration of an interface for the next handshake.
+    /// The configuration of an interface for the next handshake, if it need not be built: costs next to nothing.
+    pub fn ready_server_config(
+        &self,
+        interface: &InterfaceRef,
+        client_auth: ClientAuth,
+        names: &[String],
+    ) -> Option<Arc<ServerConfig>> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.get(&(*interface, client_auth))?.at(self.store.current().revision(), names)
+    }
+
+    /// The configuration of an interface for the next handshake. May take a while: the first time it makes keys, and
+    /// whoever asks meanwhile for the same interface waits. [`Tls::ready_server_config`] never does.
     ///
     /// `names` are further names of the interface (its host name), for the certificates that are made when none is
     /// configured. When the settings changed so that nothing can be built, the error is given, not an old configuration:
-    /// what was taken away must not go on. Making certificates the first time takes tens of milliseconds.
+    /// what was taken away must not go on.
     ///
     /// # Errors
     /// Nothing can be negotiated, or there is no certificate and none can be made.
@@ -122,28 +149,35 @@ impl Tls {
         client_auth: ClientAuth,
         names: &[String],
     ) -> Result<Arc<ServerConfig>, TlsError> {
+        let slot = {
+            let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (*interface, client_auth);
+            if servers.len() >= MAX_CONFIGURATIONS && !servers.contains_key(&key) {
+                servers.clear();
+            }
+            servers.entry(key).or_default().clone()
+        };
+        let _building = slot.building.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken while building, so that an older state never replaces a newer one.
         let snapshot = self.store.current();
-        let key = (*interface, client_auth);
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = servers.get(&key)
-            && held.revision == snapshot.revision()
-            && held.inputs.names == names
-        {
-            return Ok(held.config.clone());
+        let revision = snapshot.revision();
+        if let Some(config) = slot.at(revision, names) {
+            return Ok(config);
         }
         let inputs = inputs(&snapshot, interface, client_auth, names);
-        if let Some(held) = servers.get_mut(&key)
-            && held.inputs == inputs
-        {
-            held.revision = snapshot.revision();
-            return Ok(held.config.clone());
-        }
-        let config = Arc::new(build(&self.data_dir, interface, &inputs)?);
-        metrics::counter!("tls_configurations_built_total", "kind" => interface.kind.name()).increment(1);
-        if servers.len() >= MAX_CONFIGURATIONS {
-            servers.clear();
-        }
-        servers.insert(key, Held { revision: snapshot.revision(), inputs, config: config.clone() });
+        let held = match slot.held.load_full() {
+            Some(held) if *held.inputs == inputs => {
+                Held { revision, inputs: held.inputs.clone(), config: held.config.clone() }
+            }
+            _ => {
+                let config = Arc::new(build(&self.data_dir, interface, &inputs)?);
+                metrics::counter!("tls_configurations_built_total", "kind" => interface.kind.name())
+                    .increment(1);
+                Held { revision, inputs: Arc::new(inputs), config }
+            }
+        };
+        let config = held.config.clone();
+        slot.held.store(Some(Arc::new(held)));
         Ok(config)
     }
 
@@ -178,14 +212,17 @@ fn inputs(
     client_auth: ClientAuth,
     names: &[String],
 ) -> Inputs {
-    let anchors = match client_auth {
-        ClientAuth::None => Vec::new(),
-        ClientAuth::Optional | ClientAuth::Required => trusts::client_anchors(snapshot, interface.kind),
+    let (anchors, revocation) = match client_auth {
+        ClientAuth::None => (Vec::new(), Revocation::default()),
+        ClientAuth::Optional | ClientAuth::Required => {
+            (trusts::client_anchors(snapshot, interface.kind), Revocation::of(snapshot, interface.kind))
+        }
     };
     Inputs {
         effective: resolve(snapshot, interface),
         client_auth,
         anchors,
+        revocation,
         pairs: certificates::configured(snapshot, interface),
         names: names.to_vec(),
     }
@@ -197,7 +234,7 @@ fn build(data_dir: &Path, interface: &InterfaceRef, inputs: &Inputs) -> Result<S
         return Err(TlsError::NothingNegotiable { interface: *interface });
     }
     let provider = Arc::new(CryptoProvider { cipher_suites: suites, ..(*suites::provider()).clone() });
-    let verifier = verifier(inputs, &provider)?;
+    let verifier = client_verifier::build(inputs.client_auth, &inputs.anchors, &inputs.revocation, &provider);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(TlsError::Configuration)?
@@ -214,92 +251,30 @@ fn build(data_dir: &Path, interface: &InterfaceRef, inputs: &Inputs) -> Result<S
 
 /// Configured certificates, and generated ones of the key types that are not configured.
 fn chooser(data_dir: &Path, interface: &InterfaceRef, inputs: &Inputs) -> Result<Chooser, TlsError> {
-    let mut configured = Vec::new();
+    let mut keys = Vec::new();
     for pair in &inputs.pairs {
+        let origin = if pair.of_alias { Origin::Alias } else { Origin::Interface };
         match certificates::read_pair(pair) {
-            Ok(key) => configured.push(key),
+            Ok(key) => keys.push((key, origin)),
             Err(error) => tracing::error!(%interface, %error, "configured certificate cannot be used"),
         }
     }
-    let has = |key_type: KeyType| {
-        configured.iter().any(|key| match key.key.algorithm() {
-            rustls::SignatureAlgorithm::RSA => key_type == KeyType::Rsa,
-            _ => key_type == KeyType::Ec,
+    let has = |keys: &[(_, Origin)], key_type: KeyType| {
+        keys.iter().any(|(key, origin): &(rustls::sign::CertifiedKey, Origin)| {
+            *origin == Origin::Interface
+                && match key.key.algorithm() {
+                    rustls::SignatureAlgorithm::RSA => key_type == KeyType::Rsa,
+                    rustls::SignatureAlgorithm::ECDSA => key_type == KeyType::Ec,
+                    _ => false,
+                }
         })
     };
-    let mut generated = Vec::new();
-    for key_type in [KeyType::Rsa, KeyType::Ec] {
-        if !has(key_type) {
+    for key_type in KeyType::GENERATED {
+        if !has(&keys, key_type) {
             let key = certificates::generated(data_dir, interface, &inputs.names, key_type)
                 .map_err(|source| TlsError::Certificate { interface: *interface, source })?;
-            generated.push(key);
+            keys.push((key, Origin::Generated));
         }
     }
-    Ok(Chooser::new(configured, generated))
-}
-
-fn verifier(
-    inputs: &Inputs,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    if inputs.client_auth == ClientAuth::None {
-        return Ok(Arc::new(NoClientAuth));
-    }
-    let mandatory = inputs.client_auth == ClientAuth::Required;
-    let roots = trusts::root_store(&inputs.anchors);
-    if roots.is_empty() {
-        return Ok(Arc::new(TrustsNobody {
-            mandatory,
-            algorithms: provider.signature_verification_algorithms,
-        }));
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
-    builder
-        .build()
-        .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
-        .map_err(|error| TlsError::Configuration(rustls::Error::General(format!("client verifier: {error}"))))
-}
-
-/// Client authentication without trust anchors: asks, and trusts no certificate.
-#[derive(Debug)]
-struct TrustsNobody {
-    mandatory: bool,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ClientCertVerifier for TrustsNobody {
-    fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
-    }
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    Ok(Chooser::new(keys))
 }

@@ -161,7 +161,7 @@ fn a_fresh_installation_inherits_from_the_system() {
         assert_eq!(effective.ciphers.from, Level::System);
         assert_eq!(effective.ciphers.value.len(), 12);
         assert_eq!(effective.protocols.value, ["TLSv1.2", "TLSv1.3"]);
-        assert!(check_interface(&snapshot, &interface).is_empty());
+        assert!(check_interface(&snapshot, &interface, &[]).is_empty());
     }
     let context = bench.store.registry().context("ADP_CLI/Interface/Http/SSLCommonSettings/Ciphers").unwrap();
     assert_eq!(
@@ -210,7 +210,7 @@ fn a_change_that_leaves_nothing_to_negotiate_is_refused_unless_forced() {
     assert!(refused.0.iter().all(|problem| problem.forceable && problem.context == PROTOCOLS), "{refused}");
     assert_eq!(bench.store.current().revision(), 0, "nothing was kept");
     bench.commit(edits, true).unwrap();
-    assert!(!check_interface(&bench.store.current(), &interface()).is_empty());
+    assert!(!check_interface(&bench.store.current(), &interface(), &[]).is_empty());
     assert!(matches!(
         bench.tls.server_config(&interface(), ClientAuth::None, &[]),
         Err(TlsError::NothingNegotiable { .. })
@@ -223,13 +223,13 @@ fn an_interface_with_tls12_alone_and_no_suite_of_it_is_a_problem() {
     bench
         .commit(vec![own_protocol("TLSv1.2"), own_cipher("TLS_DHE_RSA_WITH_AES_128_GCM_SHA256")], false)
         .unwrap();
-    let problems = check_interface(&bench.store.current(), &interface());
+    let problems = check_interface(&bench.store.current(), &interface(), &[]);
     assert_eq!(problems.len(), 1);
     assert!(problems[0].forceable);
     assert_eq!(problems[0].context, "ADP_CLI/Interface/Http/HttpServer/SSLSettings/Ciphers");
     // TLS 1.3 helps, since the list names none of its suites.
     bench.commit(vec![own_protocol("TLSv1.3")], false).unwrap();
-    assert!(check_interface(&bench.store.current(), &interface()).is_empty());
+    assert!(check_interface(&bench.store.current(), &interface(), &[]).is_empty());
 }
 
 #[test]
@@ -580,4 +580,6 @@ async fn openssl_negotiates_the_listed_suite() {
         .unwrap();
 }
 
+mod certificates;
+mod clients;
 mod inheritance;

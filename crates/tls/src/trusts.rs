@@ -10,12 +10,12 @@ use rustls::RootCertStore;
 use std::collections::BTreeMap;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-const fn alias() -> Parameter {
-    Parameter::new("alias", Kind::text(1, 80)).key().header("Alias")
-}
-const fn certificate() -> Parameter {
-    Parameter::new("certificate", Kind::File).mandatory().hidden().apply(Apply::NextConnection)
-}
+const ALIAS: Parameter =
+    Parameter::new("alias", Kind::text(1, 80)).mandatory().help("Name of the anchor in this list.");
+
+const REQUIRE_EKU: &str = "requireBroadWorksEku";
+const REQUIRE_EKU_HELP: &str = "Whether client certificates below this anchor must have the extended key usage \
+     1.3.6.1.4.1.6431.1.1.8.2.1.3.";
 
 /// A parameter of `updateTrust`.
 const FORCE: Parameter = Parameter::new("force", Kind::Boolean)
@@ -26,18 +26,22 @@ const UPDATE: Action = Action {
     name: "updateTrust",
     help: "Adds or replaces a trust anchor. A file with several certificates makes alias, alias-2 and so on.",
     arguments: &[
-        Parameter::new("alias", Kind::text(1, 80)).mandatory().help("Name of the anchor in this list."),
-        Parameter::new("file", Kind::File).mandatory().help("File with the certificate, PEM."),
+        ALIAS,
+        Parameter::new("file", Kind::File).mandatory().help("File with the certificate, PEM or DER."),
         FORCE,
     ],
     run: update_trust,
 };
+const SET: Action = Action {
+    name: "set",
+    help: "Changes the policy of a trust anchor.",
+    arguments: &[ALIAS, Parameter::new(REQUIRE_EKU, Kind::Boolean).help(REQUIRE_EKU_HELP)],
+    run: set_policy,
+};
 const DELETE: Action = Action {
     name: "deleteTrust",
     help: "Takes a trust anchor away.",
-    arguments: &[Parameter::new("alias", Kind::text(1, 80))
-        .mandatory()
-        .help("Name of the anchor in this list.")],
+    arguments: &[ALIAS],
     run: delete_trust,
 };
 const IMPORT: Action = Action {
@@ -47,60 +51,60 @@ const IMPORT: Action = Action {
     run: import_public,
 };
 
-context! {
+/// A list of trust anchors; `policy` gives its anchors one.
+macro_rules! trust_list {
+    ($(#[doc = $doc:literal])+ $name:ident, $path:literal, $actions:expr $(, $policy:ident)?) => {
+        context! {
+            $(#[doc = $doc])+
+            pub struct $name = Context::table(Tree::Adp, $path)
+                .without(&["add", "set", "delete"])
+                .actions($actions)
+                .present(|_, row| present(row)) =>
+            {
+                /// Name of the anchor.
+                pub alias: String = Parameter::new("alias", Kind::text(1, 80)).key().header("Alias");
+                /// The certificate, PEM.
+                pub certificate: String = Parameter::new("certificate", Kind::File)
+                    .mandatory()
+                    .hidden()
+                    .apply(Apply::NextConnection);
+                $(
+                    /// Whether client certificates below this anchor must have the extended key usage
+                    /// 1.3.6.1.4.1.6431.1.1.8.2.1.3. For authorities of one's own that also issue other certificates.
+                    pub $policy: bool = Parameter::new(REQUIRE_EKU, Kind::Boolean)
+                        .default("false")
+                        .apply(Apply::NextConnection);
+                )?
+            }
+        }
+    };
+}
+trust_list!(
     /// Authorities whose client certificates the HTTP interfaces take.
-    pub struct HttpClientTrust =
-        Context::table(Tree::Adp, "Interface/Http/SSLCommonSettings/ClientAuthentication/Trusts")
-            .without(&["add", "set", "delete"])
-            .actions(&[UPDATE, DELETE])
-            .present(|_, row| present(row)) =>
-    {
-        /// Name of the anchor.
-        pub alias: String = alias();
-        /// The certificate, PEM.
-        pub certificate: String = certificate();
-    }
-}
-context! {
+    HttpClientTrust,
+    "Interface/Http/SSLCommonSettings/ClientAuthentication/Trusts",
+    &[UPDATE, SET, DELETE],
+    require_broadworks_eku
+);
+trust_list!(
     /// Authorities whose client certificates the CTI interfaces take.
-    pub struct CtiClientTrust =
-        Context::table(Tree::Adp, "Interface/CTI/SSLCommonSettings/ClientAuthentication/Trusts")
-            .without(&["add", "set", "delete"])
-            .actions(&[UPDATE, DELETE])
-            .present(|_, row| present(row)) =>
-    {
-        /// Name of the anchor.
-        pub alias: String = alias();
-        /// The certificate, PEM.
-        pub certificate: String = certificate();
-    }
-}
-context! {
+    CtiClientTrust,
+    "Interface/CTI/SSLCommonSettings/ClientAuthentication/Trusts",
+    &[UPDATE, SET, DELETE],
+    require_broadworks_eku
+);
+trust_list!(
     /// Authorities of the servers that this suite calls, as operators add them.
-    pub struct ServerTrust = Context::table(Tree::Adp, "System/SSLCommonSettings/Trusts/BroadWorks")
-        .without(&["add", "set", "delete"])
-        .actions(&[UPDATE, DELETE])
-        .present(|_, row| present(row)) =>
-    {
-        /// Name of the anchor.
-        pub alias: String = alias();
-        /// The certificate, PEM.
-        pub certificate: String = certificate();
-    }
-}
-context! {
+    ServerTrust,
+    "System/SSLCommonSettings/Trusts/BroadWorks",
+    &[UPDATE, DELETE]
+);
+trust_list!(
     /// Public authorities of the servers that this suite calls; empty until they are imported.
-    pub struct DefaultTrust = Context::table(Tree::Adp, "System/SSLCommonSettings/Trusts/Defaults")
-        .without(&["add", "set", "delete"])
-        .actions(&[IMPORT, DELETE])
-        .present(|_, row| present(row)) =>
-    {
-        /// Name of the anchor.
-        pub alias: String = alias();
-        /// The certificate, PEM.
-        pub certificate: String = certificate();
-    }
-}
+    DefaultTrust,
+    "System/SSLCommonSettings/Trusts/Defaults",
+    &[IMPORT, DELETE]
+);
 context! {
     /// How servers are checked that this suite calls.
     pub struct GeneralSettings = Context::single(Tree::Adp, "System/SSLCommonSettings/GeneralSettings") => {
@@ -132,7 +136,14 @@ fn update_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Re
     let path = context.context.full_path();
     let argument = |index: usize| arguments.get(index).and_then(Option::as_deref).unwrap_or_default();
     let (alias, file, force) = (argument(0), argument(1), argument(2).eq_ignore_ascii_case("true"));
-    let found = pem::certificates(file)
+    let found = crate::material::read(file, None)
+        .and_then(|found| {
+            if found.certificates.is_empty() {
+                Err(pem::PemError::NoCertificate)
+            } else {
+                Ok(found.certificates)
+            }
+        })
         .map_err(|error| Problems::from(Problem::new(path.clone(), error.to_string()).parameter("file")))?;
     let mut problems = Vec::new();
     let mut edits = Vec::new();
@@ -145,7 +156,7 @@ fn update_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Re
             );
         }
         let alias = if index == 0 { alias.to_owned() } else { format!("{alias}-{}", index + 1) };
-        let text = encode(der);
+        let text = pem::encode("CERTIFICATE", der);
         match context.snapshot.row(context.context, &[&alias]) {
             Some(row) if row.text(context.context, "certificate") == Some(&text) => {}
             Some(_) => edits.push(Edit::Set {
@@ -164,6 +175,22 @@ fn update_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Re
     } else {
         Err(Problems(problems))
     }
+}
+
+fn set_policy(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
+    let path = context.context.full_path();
+    let argument = |index: usize| arguments.get(index).and_then(Option::as_deref).unwrap_or_default();
+    let Some(row) = context.snapshot.row(context.context, &[argument(0)]) else {
+        return Err(Problem::new(path, format!("Entry not found: {}", argument(0)))
+            .parameter("alias")
+            .into());
+    };
+    if argument(1).is_empty() {
+        return Err(Problem::new(path, "is needed").parameter(REQUIRE_EKU).into());
+    }
+    let key = row.key(context.context).into_iter().map(str::to_owned).collect();
+    let values = BTreeMap::from([(REQUIRE_EKU.to_owned(), Some(argument(1).to_owned()))]);
+    Ok(ActionOutput { edits: vec![Edit::Set { context: path, key, values }], ..ActionOutput::default() })
 }
 
 fn delete_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
@@ -189,7 +216,10 @@ fn import_public(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<Ac
         }
         edits.push(Edit::Add {
             context: path.clone(),
-            values: BTreeMap::from([("alias".to_owned(), alias), ("certificate".to_owned(), encode(der))]),
+            values: BTreeMap::from([
+                ("alias".to_owned(), alias),
+                ("certificate".to_owned(), pem::encode("CERTIFICATE", der)),
+            ]),
         });
     }
     let lines = vec![format!("{} authorities taken in, {known} were there already", edits.len())];
@@ -215,29 +245,28 @@ fn is_anchor(der: &[u8], now: i64) -> Result<(), String> {
     }
 }
 
-/// PEM of a certificate.
-pub(crate) fn encode(der: &[u8]) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = String::with_capacity(body.len() + body.len() / 64 + 64);
-    text.push_str("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, further) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = further;
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
+/// An anchor for clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientAnchor {
+    /// The certificate, PEM.
+    pub(crate) text: String,
+    /// Whether certificates below it need BroadWorks' extended key usage.
+    pub(crate) requires_eku: bool,
 }
 
-/// The PEM texts of the anchors for clients of a kind of interface.
-pub(crate) fn client_anchors(snapshot: &Snapshot, kind: InterfaceKind) -> Vec<String> {
-    match kind {
-        InterfaceKind::Http => texts(snapshot, HttpClientTrust::CONTEXT),
-        InterfaceKind::Cti => texts(snapshot, CtiClientTrust::CONTEXT),
-    }
+/// The anchors for clients of a kind of interface.
+pub(crate) fn client_anchors(snapshot: &Snapshot, kind: InterfaceKind) -> Vec<ClientAnchor> {
+    let context = match kind {
+        InterfaceKind::Http => HttpClientTrust::CONTEXT,
+        InterfaceKind::Cti => CtiClientTrust::CONTEXT,
+    };
+    let anchor = |row: &Row| {
+        Some(ClientAnchor {
+            text: row.text(context, "certificate")?.to_owned(),
+            requires_eku: row.text(context, REQUIRE_EKU) == Some("true"),
+        })
+    };
+    snapshot.rows_of(context).iter().filter_map(anchor).collect()
 }
 
 /// The PEM texts of the anchors for servers that this suite calls.
@@ -256,7 +285,7 @@ fn texts(snapshot: &Snapshot, context: &'static Context) -> Vec<String> {
 }
 
 /// The anchors as rustls takes them; what cannot be read is left out and logged, so it is not trusted.
-pub(crate) fn root_store(texts: &[String]) -> RootCertStore {
+pub(crate) fn root_store<'a>(texts: impl IntoIterator<Item = &'a str>) -> RootCertStore {
     let mut store = RootCertStore::empty();
     for text in texts {
         match pem::certificates(text) {

@@ -4,7 +4,7 @@ use crate::activity::{Activity, Allowed, Watched};
 use crate::binding::Bindings;
 use crate::deployment::Deployments;
 use crate::mount::{Hosted, Mounts, Table};
-use crate::settings::LimitSettings;
+use crate::settings::{ClientName, LimitSettings};
 use crate::{Application, BuildError, ConnectionInfo};
 use arc_swap::ArcSwap;
 use axum::body::Body;
@@ -12,10 +12,12 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use openadp_listener::{BoxFuture, ConnectionHandler, Stream, WebApp};
-use openadp_settings::{Live, Store};
+use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, WebApp};
+use openadp_settings::{Live, Snapshot, Store};
+use openadp_tls::InterfaceRef;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -235,34 +237,75 @@ where
     }
 }
 
-/// `Interface/Http/SSLCommonSettings/ClientAuthentication/WebApps`, read once per revision.
+/// Which applications want a client certificate where, and of whom; read once per revision.
 pub(crate) struct ClientCertificateRules {
     store: Arc<Store>,
-    rows: ArcSwap<(u64, Vec<WebApp>)>,
+    rules: ArcSwap<(u64, Rules)>,
+}
+
+/// The rules of one revision.
+struct Rules {
+    applications: Vec<WebApp>,
+    /// Interfaces that demand a certificate of everybody.
+    interfaces: Vec<(IpAddr, u16)>,
+    /// Common names that are served; all of them, when there are none.
+    names: Vec<String>,
+}
+
+impl Rules {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            applications: snapshot.rows(),
+            interfaces: snapshot
+                .rows::<HttpServer>()
+                .into_iter()
+                .filter(|interface| interface.client_auth_req)
+                .map(|interface| (interface.interface_ip, interface.port))
+                .collect(),
+            names: snapshot.rows::<ClientName>().into_iter().map(|name| name.common_name).collect(),
+        }
+    }
+
+    /// Whether the application wants a certificate on the interface; its own rule beats the interface's.
+    fn wants(&self, interface: &InterfaceRef, application: &str) -> bool {
+        let own = self.applications.iter().find(|rule| {
+            rule.interface_ip == interface.address
+                && rule.port == interface.port
+                && rule.application.eq_ignore_ascii_case(application)
+        });
+        own.map_or_else(
+            || self.interfaces.contains(&(interface.address, interface.port)),
+            |rule| rule.client_auth_req,
+        )
+    }
 }
 
 impl ClientCertificateRules {
     fn new(store: Arc<Store>) -> Self {
         let current = store.current();
-        Self { rows: ArcSwap::from_pointee((current.revision(), current.rows())), store }
+        Self { rules: ArcSwap::from_pointee((current.revision(), Rules::of(&current))), store }
     }
 
-    /// Whether the application is not for this connection, because it has no valid client certificate.
-    pub(crate) fn refuses(&self, info: &ConnectionInfo, application: &str) -> bool {
-        if info.tls.as_ref().is_some_and(|tls| tls.client.is_some()) {
-            return false;
-        }
+    /// Why the application is not for this connection: it has no valid client certificate, or one of somebody else.
+    pub(crate) fn refuses(&self, info: &ConnectionInfo, application: &str) -> Option<&'static str> {
         let current = self.store.current();
-        let mut held = self.rows.load_full();
+        let mut held = self.rules.load_full();
         if held.0 != current.revision() {
-            held = Arc::new((current.revision(), current.rows()));
-            self.rows.store(held.clone());
+            held = Arc::new((current.revision(), Rules::of(&current)));
+            self.rules.store(held.clone());
         }
-        held.1.iter().any(|rule| {
-            rule.client_auth_req
-                && rule.interface_ip == info.interface.address
-                && rule.port == info.interface.port
-                && rule.application.eq_ignore_ascii_case(application)
-        })
+        let rules = &held.1;
+        if !rules.wants(&info.interface, application) {
+            return None;
+        }
+        let Some(client) = info.tls.as_ref().and_then(|tls| tls.client.as_ref()) else {
+            return Some("client_certificate_required\n");
+        };
+        let listed = rules.names.is_empty()
+            || client
+                .common_name
+                .as_ref()
+                .is_some_and(|own| rules.names.iter().any(|name| name.eq_ignore_ascii_case(own)));
+        (!listed).then_some("client_certificate_not_allowed\n")
     }
 }

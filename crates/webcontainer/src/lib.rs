@@ -39,4 +39,4 @@ pub use host::{Application, ApplicationSpec, BuildError, Host, Mount};
 pub use openadp_appserver::Principal;
 pub use openadp_listener::ConnectionInfo;
 pub use request::RequestId;
-pub use settings::{ContainerOptions, GeneralSettings, LimitSettings, MODULE};
+pub use settings::{ClientName, ContainerOptions, GeneralSettings, LimitSettings, MODULE};

@@ -134,8 +134,8 @@ impl WebContainer {
             return (NOBODY, respond::plain(StatusCode::NOT_FOUND, "not found\n"));
         }
         tracing::Span::current().record("app", name);
-        if self.rules().refuses(info, &application.name) {
-            return (name, respond::plain(StatusCode::FORBIDDEN, "client_certificate_required\n"));
+        if let Some(reason) = self.rules().refuses(info, &application.name) {
+            return (name, respond::plain(StatusCode::FORBIDDEN, reason));
         }
         if mount.stopped {
             return (name, respond::busy("the application is stopped\n"));

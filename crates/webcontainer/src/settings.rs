@@ -69,6 +69,19 @@ context! {
     }
 }
 
+context! {
+    /// Common names of client certificates that are served where a certificate is wanted. While the list is empty, every
+    /// certificate is served that a trust anchor vouches for.
+    pub struct ClientName = Context::table(
+        Tree::Adp,
+        "Interface/Http/SSLCommonSettings/ClientAuthentication/AllowedClients",
+    )
+    .without(&["set"]) => {
+        /// Common name of the subject, compared without regard to case; alternative names do not count.
+        pub common_name: String = Parameter::new("commonName", Kind::text(1, 256)).header("Common Name").key().left();
+    }
+}
+
 /// All contexts of this crate.
 pub const MODULE: Module = Module::new("webcontainer").contexts(&[
     GeneralSettings::CONTEXT,
@@ -76,4 +89,5 @@ pub const MODULE: Module = Module::new("webcontainer").contexts(&[
     HttpBinding::CONTEXT,
     AuthServiceAddress::CONTEXT,
     ContainerOptions::CONTEXT,
+    ClientName::CONTEXT,
 ]);
