@@ -183,6 +183,13 @@ impl Node {
         let keystore = KeyStore::open(&data_dir, store.machine_key().clone())
             .map_err(|error| files("the key ring")(error.into()))?;
         let tls = Tls::new(store.clone(), &data_dir);
+
+        // Before anything counts: what is counted without a recorder is lost.
+        let metrics = telemetry::metrics().map_err(|error| StartError::Setup {
+            what: "the metrics recorder",
+            data_dir: data_dir.clone(),
+            source: error.into(),
+        })?;
         let (edge, inner) = (Layer::default(), Layer::default());
         let wake = Wake::join(&data_dir, &inner.tasks, inner.shutdown.clone()).map_err(|error| {
             StartError::Setup { what: "wake-ups", data_dir: data_dir.clone(), source: error.into() }
@@ -227,11 +234,6 @@ impl Node {
             tls,
         };
         let (web, cti) = build(&options, &host)?;
-        let metrics = telemetry::metrics().map_err(|error| StartError::Setup {
-            what: "the metrics recorder",
-            data_dir: data_dir.clone(),
-            source: error.into(),
-        })?;
         let health = Arc::new(Health { metrics, ready: AtomicBool::new(false) });
         let node = Self {
             host,
