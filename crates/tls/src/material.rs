@@ -33,7 +33,7 @@ pub(crate) struct Material {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
 }
 
-/// The text of any file: a text as it is, anything else in base 64 under a label that [`read`] knows.
+/// The text of any file: a text as it is, anything else in base 64 under a label that is known here.
 pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| pem::encode(BINARY, error.as_bytes()))
 }

@@ -179,7 +179,8 @@ impl Identity {
     }
 }
 
-/// Checks what a server shall present: see [`identity`]. All texts are PEM.
+/// Checks what a server shall present, all texts PEM: key and certificate belong together, the chain is whole, all are within
+/// their time at `now` (seconds since 1970), the first is for servers, and its key is of a kind and size that is good today.
 ///
 /// # Errors
 /// The first thing that is wrong.
