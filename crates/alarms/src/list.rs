@@ -28,7 +28,10 @@ alarms! {
     /// An application was deployed, undeployed, started, stopped, activated or deactivated, or the node locked or unlocked.
     APPLICATION_STATE_CHANGED = "bwApplicationStateTransition", Informational,
         "Nothing, if it was meant; revisions tells who did it.";
-    /// A certificate is about to expire, or has expired.
+    /// A certificate or trust anchor has expired: who checks it refuses the connection.
+    CERTIFICATE_EXPIRED = "certificateExpired", Critical,
+        "Get a new certificate (sslRequest) and put it in place (sslUpdate, updateTrust); it is used at once.";
+    /// A certificate or trust anchor expires within 30 (Warning), 14 (Minor), 7 (Major) days or a day (Critical).
     CERTIFICATE_EXPIRES = "certificateExpires", Warning,
         "Get a new certificate (sslRequest) and put it in place (sslUpdate); it is used at once.";
     /// The settings were changed.
@@ -92,6 +95,9 @@ alarms! {
     /// The refresh token of the identity provider is old: without a new one it expires.
     REFRESH_TOKEN_AGE = "refreshTokenAge", Major,
         "Get a new refresh token from the identity provider and set it: set refreshToken.";
+    /// A revocation list was due for renewal: unless acceptOutdatedLists is set, all certificates of its authority are refused.
+    REVOCATION_LIST_OVERDUE = "revocationListOverdue", Critical,
+        "Fetch the authority's current list and put it in place: RevocationLists updateCrl.";
     /// The settings were forced to something that a check warns of.
     SETTINGS_PROBLEM = "settingsProblem", Warning,
         "Look at the reason and set what it names; without force the check would have refused it.";
@@ -110,7 +116,6 @@ mod tests {
 
     /// Those that other parts are about to raise.
     const AWAITED: &[&str] = &[
-        "CERTIFICATE_EXPIRES",
         "IDENTITY_PROVIDER_UNREACHABLE",
         "LOG_LINES_LOST",
         "LOG_OUTPUT_FAILING",

@@ -1,5 +1,6 @@
 //! Looks after the ends of certificates and revocation lists: keeps the metrics, raises the alarms.
 
+use openadp_alarms::{CERTIFICATE_EXPIRED, CERTIFICATE_EXPIRES, REVOCATION_LIST_OVERDUE, Severity};
 use openadp_appserver::Clock;
 use openadp_settings::Store;
 use openadp_tls::{ExpiryChange, ExpiryWatch};
@@ -22,9 +23,8 @@ pub(crate) fn follow(
     tasks.spawn(async move {
         let mut watch = ExpiryWatch::default();
         loop {
-            let now = clock.now();
-            for change in watch.look(&store.current(), now) {
-                tell(&change, now);
+            for change in watch.look(&store.current(), clock.now()) {
+                tell(&change);
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -35,41 +35,37 @@ pub(crate) fn follow(
     });
 }
 
-fn tell(change: &ExpiryChange, now: time::OffsetDateTime) {
+fn tell(change: &ExpiryChange) {
     match change {
-        ExpiryChange::Reached { days: 0, expiry } => tracing::error!(
-            alarm = "certificateExpired",
-            context = expiry.context,
-            key = expiry.key,
-            subject = expiry.subject,
-            "a certificate has expired"
-        ),
-        ExpiryChange::Reached { days, expiry } => tracing::warn!(
-            alarm = "certificateExpires",
-            context = expiry.context,
-            key = expiry.key,
-            subject = expiry.subject,
-            threshold_days = days,
-            days_left = expiry.days_left(now),
-            "a certificate expires soon"
-        ),
-        ExpiryChange::Cleared { days, context, key } => {
-            let alarm = if *days == 0 { "certificateExpired" } else { "certificateExpires" };
-            tracing::warn!(alarm_cleared = alarm, context, key, "the certificate was renewed or is gone");
+        ExpiryChange::Reached { days, expiry } => {
+            let about = [("context", expiry.context.as_str()), ("key", &expiry.key)];
+            let text = format!("'{}' ends on {}", expiry.subject, expiry.not_after);
+            let severity = match days {
+                ..=0 => {
+                    CERTIFICATE_EXPIRES.clear(&about);
+                    return CERTIFICATE_EXPIRED.raise(&about, text);
+                }
+                1 => Severity::Critical,
+                2..=7 => Severity::Major,
+                8..=14 => Severity::Minor,
+                _ => Severity::Warning,
+            };
+            CERTIFICATE_EXPIRED.clear(&about);
+            CERTIFICATE_EXPIRES.raise_as(severity, &about, text);
         }
-        ExpiryChange::Overdue(list) => tracing::error!(
-            alarm = "revocationListOverdue",
-            context = list.context,
-            key = list.key,
-            issuer = list.issuer,
-            fails_closed = list.fails_closed,
-            "a revocation list was due for renewal"
-        ),
-        ExpiryChange::Updated { context, key } => tracing::warn!(
-            alarm_cleared = "revocationListOverdue",
-            context,
-            key,
-            "the revocation list was renewed or is gone"
-        ),
+        ExpiryChange::Cleared { context, key } => {
+            let about = [("context", context.as_str()), ("key", key)];
+            CERTIFICATE_EXPIRES.clear(&about);
+            CERTIFICATE_EXPIRED.clear(&about);
+        }
+        ExpiryChange::Overdue(list) => {
+            let severity = if list.fails_closed { Severity::Critical } else { Severity::Warning };
+            let about = [("context", list.context.as_str()), ("key", &list.key)];
+            let text = format!("that of '{}' was due on {}", list.issuer, list.due);
+            REVOCATION_LIST_OVERDUE.raise_as(severity, &about, text);
+        }
+        ExpiryChange::Updated { context, key } => {
+            REVOCATION_LIST_OVERDUE.clear(&[("context", context.as_str()), ("key", key)]);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn build(
     let lists = match revocation.lists() {
         Ok(lists) => lists,
         Err(error) => {
-            tracing::error!(alarm = "revocationListUnreadable", %error, "no client certificate is taken");
+            tracing::error!(%error, "a revocation list cannot be read: no client certificate is taken");
             return nobody();
         }
     };

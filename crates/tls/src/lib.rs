@@ -75,7 +75,7 @@ pub const MODULE: Module = Module::new("tls")
         DefaultTrust::CONTEXT,
         GeneralSettings::CONTEXT,
     ])
-    .checks(&[check::check_common, certificates::check_aliases]);
+    .checks(&[check::check_common, certificates::check_aliases, revocation::check]);
 
 #[cfg(test)]
 mod tests;

@@ -175,6 +175,21 @@ impl NextUpdate {
     }
 }
 
+/// Lists that cannot be read (an import may bring them): nobody would be let in.
+pub(crate) fn check(snapshot: &Snapshot) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for context in [HttpRevocationList::CONTEXT, CtiRevocationList::CONTEXT] {
+        for row in snapshot.rows_of(context) {
+            if let Err(error) = read(row.text(context, "list").unwrap_or_default()) {
+                let alias = row.text(context, "alias").unwrap_or_default();
+                problems
+                    .push(Problem::new(context.full_path(), format!("{alias}: {error}")).parameter("list"));
+            }
+        }
+    }
+    problems
+}
+
 /// All lists that say when the next one comes.
 pub(crate) fn next_updates(snapshot: &Snapshot) -> Vec<NextUpdate> {
     let kinds: [(&'static Context, bool); 2] = [

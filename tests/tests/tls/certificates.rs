@@ -331,18 +331,20 @@ fn an_end_that_comes_near_raises_an_alarm() -> Result<()> {
     let port = interface(&lab)?;
     let authority = Authority::new("Test Root")?;
     let running = lab.process.as_ref().context("the lab runs")?;
-    for (days, threshold) in [("25", "30"), ("10", "14"), ("5", "7"), ("1", "1")] {
+    let steps = [("25", "Warning"), ("10", "Minor"), ("5", "Major"), ("1", "Critical")];
+    for (days, severity) in steps {
         let (certificate, key) = authority.issue("xsp.lab.invalid", "server", "p256", days)?;
         lab.administer(&[&format!(
             "{CERTIFICATES} sslUpdate 127.0.0.1 {port} keyFile {} certificateFile {}",
             key.display(),
             certificate.display()
         )])?;
-        // Each process of the lab tells it.
-        let line = running.wait_for(&format!("threshold_days={threshold} "))?;
-        ensure!(line.contains("alarm=\"certificateExpires\""), "{line}");
-        ensure!(line.contains("xsp.lab.invalid"), "{line}");
+        // Both processes of the lab tell it.
+        let line = running.wait_for(&format!("alarm=\"certificateExpires\" severity=\"{severity}\""))?;
+        ensure!(line.contains("'xsp.lab.invalid' ends on 20"), "{line}");
     }
+    let listed = lab.administer(&["ADP_CLI/Monitoring/Alarm/AlarmsTable> list"])?;
+    ensure!(listed.contains("certificateExpires"), "{listed}");
     // Whoever signs in is told first of all.
     let mut command = Command::new(binary("adpcli"));
     command.arg("--data-dir").arg(&lab.data_dir).env("TERM", "dumb");
@@ -383,8 +385,8 @@ fn an_end_that_comes_near_raises_an_alarm() -> Result<()> {
     ensure!((80_000.0..87_000.0).contains(&left), "{left}");
 
     lab.administer(&[&format!("{CERTIFICATES} sslSelfSigned 127.0.0.1 {port}")])?;
-    running.wait_for("alarm_cleared")?;
-    node.wait_for("alarm_cleared")?;
+    running.wait_for("alarm cleared")?;
+    node.wait_for("alarm cleared")?;
     ensure!(value()?.is_nan(), "what is gone has no end");
     Ok(())
 }

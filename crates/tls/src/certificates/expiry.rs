@@ -104,21 +104,21 @@ type Place = (String, String);
 const CERTIFICATE_END: &str = "tls_certificate_not_after_timestamp_seconds";
 const LIST_UPDATE: &str = "tls_revocation_list_next_update_timestamp_seconds";
 
-/// Watches the ends: keeps the metrics and says which alarms a look raises and clears.
+/// Watches the ends: keeps the metrics and says which alarms hold and which no longer.
 #[derive(Debug, Default)]
 pub struct ExpiryWatch {
-    /// The threshold that was told.
-    told: BTreeMap<Place, i64>,
-    /// The lists that were told to be overdue.
+    /// The certificates that had reached a threshold.
+    reached: BTreeSet<Place>,
+    /// The lists that were overdue.
     overdue: BTreeSet<Place>,
     /// What has a value in a metric.
     measured: BTreeSet<(&'static str, Place)>,
 }
 
-/// What a look found that was not told before.
+/// What a look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpiryChange {
-    /// A certificate reached the next threshold (days; 0 at its end).
+    /// A certificate has reached a threshold (days; 0 at its end).
     Reached {
         /// The threshold.
         days: i64,
@@ -127,8 +127,6 @@ pub enum ExpiryChange {
     },
     /// The certificate was replaced, or is gone.
     Cleared {
-        /// The threshold that was told last (0: its end).
-        days: i64,
         /// Full path of its context.
         context: String,
         /// Key of its row.
@@ -147,32 +145,26 @@ pub enum ExpiryChange {
 
 impl ExpiryWatch {
     /// Looks at all certificates and lists: sets `tls_certificate_not_after_timestamp_seconds` and
-    /// `tls_revocation_list_next_update_timestamp_seconds` of each (not a number once it is gone), and gives what changed.
+    /// `tls_revocation_list_next_update_timestamp_seconds` of each (not a number once it is gone). Gives what holds, at every look, and what no longer does.
     pub fn look(&mut self, snapshot: &Snapshot, now: OffsetDateTime) -> Vec<ExpiryChange> {
         let (certificates, lists) = (expiries(snapshot), revocation::next_updates(snapshot));
         self.measure(&certificates, &lists);
         let mut changes = Vec::new();
-        let mut reached = BTreeMap::new();
+        let mut reached = BTreeSet::new();
         for expiry in certificates {
             let Some(days) = expiry.reached(now) else { continue };
-            let place = (expiry.context.clone(), expiry.key.clone());
-            if self.told.get(&place) != Some(&days) {
-                changes.push(ExpiryChange::Reached { days, expiry });
-            }
-            reached.insert(place, days);
+            reached.insert((expiry.context.clone(), expiry.key.clone()));
+            changes.push(ExpiryChange::Reached { days, expiry });
         }
-        for ((context, key), days) in self.told.iter().filter(|(place, _)| !reached.contains_key(*place)) {
-            changes.push(ExpiryChange::Cleared { days: *days, context: context.clone(), key: key.clone() });
+        for (context, key) in self.reached.difference(&reached) {
+            changes.push(ExpiryChange::Cleared { context: context.clone(), key: key.clone() });
         }
-        self.told = reached;
+        self.reached = reached;
 
         let mut overdue = BTreeSet::new();
         for list in lists.into_iter().filter(|list| list.is_overdue(now)) {
-            let place = (list.context.clone(), list.key.clone());
-            if !self.overdue.contains(&place) {
-                changes.push(ExpiryChange::Overdue(list));
-            }
-            overdue.insert(place);
+            overdue.insert((list.context.clone(), list.key.clone()));
+            changes.push(ExpiryChange::Overdue(list));
         }
         for (context, key) in self.overdue.difference(&overdue) {
             changes.push(ExpiryChange::Updated { context: context.clone(), key: key.clone() });
