@@ -23,7 +23,7 @@ _adpcli() {
 
     case "${cmd}" in
         adpcli)
-            opts="-c -f -k -y -n -o -q -h -V --yes --dry-run --force --output --quiet --strict --secret-file --data-dir --plain --term --help --version"
+            opts="-c -f -k -y -n -o -q -h -V --yes --dry-run --force --output --quiet --strict --secret-file --data-dir --plain --no-rc --home --term --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -50,6 +50,10 @@ _adpcli() {
                     return 0
                     ;;
                 --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --home)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

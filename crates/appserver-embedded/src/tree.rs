@@ -2,8 +2,8 @@
 //! itself is wired; what belongs to its face towards telephones (SIP) is kept for the adapter that has one.
 
 use openadp_settings::{
-    Action, ActionOutput, Context, Kind, Parameter, Problem, Secret, Settings, Snapshot, Tree, Unused,
-    context,
+    Action, ActionOutput, Context, Kind, Parameter, Problem, Rights, Secret, Settings, Snapshot, Tree,
+    Unused, context,
 };
 use std::net::IpAddr;
 
@@ -79,6 +79,7 @@ const LIST_FEATURES: Action = Action {
 context! {
     /// Features that are delivered inactive and activated one by one. Here all are active.
     pub struct ActivatableFeature = Context::actions_only(Tree::As, "System/ActivatableFeature")
+        .action_needs(&[("get", Rights::View)])
         .actions(&[LIST_FEATURES, ACTIVATE]) => {}
 }
 

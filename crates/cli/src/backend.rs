@@ -1,12 +1,15 @@
 //! Where the settings are: in the processes of a data directory, or in its files while none of them runs.
 
+use crate::about::Release;
 use openadp_appserver::{Clock, SystemClock};
-use openadp_daemon::admin::{Client, ClientError, InterfaceStatus, author, discover};
-use openadp_settings::{
-    ActionDone, AuditEntry, AuditReport, Author, Change, Committed, Context, Edit, OpenError, Origin,
-    Pending, Preview, Problems, Registry, Revision, RowChange, Snapshot, Store,
+use openadp_daemon::admin::{
+    Client, ClientError, InterfaceStatus, Operator, Who, author, discover, refusal, rights, rights_of_name,
 };
-use std::io;
+use openadp_settings::{
+    ActionDone, Asker, AuditEntry, AuditReport, Author, Change, Committed, Context, Edit, OpenError, Origin,
+    Pending, Preview, Problem, Problems, Registry, Revision, Rights, RowChange, Snapshot, Store,
+};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,12 +27,7 @@ pub enum BackendError {
 impl From<OpenError> for BackendError {
     fn from(error: OpenError) -> Self {
         let reason = error.to_string();
-        match error {
-            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Self::Rights(reason)
-            }
-            _ => Self::Unreachable(reason),
-        }
+        if error.is_denied() { Self::Rights(reason) } else { Self::Unreachable(reason) }
     }
 }
 
@@ -57,6 +55,17 @@ pub struct Applied {
     pub notes: Vec<String>,
 }
 
+/// How a change is to be committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// It goes back by itself unless it is confirmed within so many minutes.
+    pub confirm_within: Option<u32>,
+    /// The revision that it was made from.
+    pub seen: Option<u64>,
+    /// Whether it is refused when others changed the same since; otherwise that is remarked on.
+    pub exclusive: bool,
+}
+
 /// Where the settings are.
 pub trait Backend {
     /// The data directory, where there is one.
@@ -68,8 +77,7 @@ pub trait Backend {
     /// # Errors
     /// The settings cannot be reached.
     fn snapshot(&mut self, context: &'static Context) -> Result<Arc<Snapshot>, BackendError>;
-    /// Commits a change to these contexts; with a number of minutes it goes back by itself unless it is confirmed within
-    /// them.
+    /// Commits a change to these contexts.
     ///
     /// # Errors
     /// The change is refused, or the settings cannot be reached.
@@ -77,8 +85,23 @@ pub trait Backend {
         &mut self,
         contexts: &[&'static Context],
         change: &Change,
-        confirm_within: Option<u32>,
+        asked: Asked,
     ) -> Result<Applied, BackendError>;
+    /// The present revision.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn revision(&mut self) -> Result<u64, BackendError>;
+    /// Goes on as another user of the machine.
+    ///
+    /// # Errors
+    /// There is no such user, or the operator may not.
+    fn login(&mut self, user: &str) -> Result<Operator, BackendError>;
+    /// The releases that are installed or run, this one first.
+    ///
+    /// # Errors
+    /// The settings cannot be reached.
+    fn releases(&mut self) -> Result<Vec<Release>, BackendError>;
     /// What a change to these contexts would do.
     ///
     /// # Errors
@@ -165,12 +188,20 @@ pub struct Installation {
     registry: Registry,
     clients: Vec<Client>,
     local: Option<Arc<Store>>,
+    /// Whom the operator goes on as.
+    user: Option<String>,
 }
 
 impl Installation {
     /// The installation in a data directory; nothing is opened before it is needed.
     pub fn new(data_dir: &Path, registry: Registry) -> Self {
-        Self { data_dir: data_dir.to_owned(), registry, clients: Vec::new(), local: None }
+        Self { data_dir: data_dir.to_owned(), registry, clients: Vec::new(), local: None, user: None }
+    }
+
+    /// A store without files; for tests.
+    pub fn of(store: Arc<Store>) -> Self {
+        let registry = store.registry().clone();
+        Self { local: Some(store), ..Self::new(Path::new(""), registry) }
     }
 
     /// The process that answers for these contexts; `None` where the files do. For no context, any process.
@@ -180,6 +211,9 @@ impl Installation {
         self.clients.retain_mut(|client| client.refresh().is_ok());
         if self.clients.is_empty() || self.clients.len() < before {
             self.clients = discover(&self.data_dir);
+            if let Some(user) = &self.user {
+                self.clients.retain_mut(|client| client.login(user).is_ok());
+            }
         }
         let paths: Vec<String> = contexts.iter().map(|context| context.full_path()).collect();
         // Whole-tree checks of other crates run only where their contexts are known: the more the better.
@@ -193,7 +227,14 @@ impl Installation {
         if let Some(store) = &self.local {
             store.refresh()?;
         } else {
-            self.local = Some(Store::open(&self.data_dir, self.registry.clone())?);
+            let opened = Store::open(&self.data_dir, self.registry.clone()).map_err(BackendError::from);
+            self.local = Some(opened.map_err(|error| match error {
+                // A process that is there can say more than the modes of the files.
+                BackendError::Rights(reason) => {
+                    BackendError::Rights(refusal(&self.data_dir).unwrap_or(reason))
+                }
+                other => other,
+            })?);
         }
         let Some(store) = self.local.clone() else {
             return Err(BackendError::Unreachable("the settings are not open".to_owned()));
@@ -202,6 +243,28 @@ impl Installation {
         if store.pending().is_some() && store.settle(SystemClock.now())?.is_some() {
             self.tell();
         }
+        Ok(store)
+    }
+
+    /// Who acts on the files, and what they may do.
+    fn asker(&self, store: &Store) -> Result<(Author, Asker), BackendError> {
+        let tree = store.current();
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let owner = std::fs::metadata(&self.data_dir).map_or(uid, |data_dir| data_dir.uid());
+        let given = match &self.user {
+            Some(user) => rights_of_name(&tree, user, owner).and_then(|(_, _, rights)| rights),
+            None => rights(&tree, Who { uid, gid }, owner),
+        };
+        let who = author(uid);
+        let name = self.user.as_ref().map_or_else(|| who.clone(), |user| format!("{user} ({who})"));
+        let none = || BackendError::Rights(format!("{name} has no role here; System/Roles gives one"));
+        Ok((Author(name.clone()), Asker::with(given.ok_or_else(none)?)))
+    }
+
+    /// The store to read from, for who may.
+    fn readable(&mut self) -> Result<Arc<Store>, BackendError> {
+        let store = self.local()?;
+        self.asker(&store)?;
         Ok(store)
     }
 
@@ -257,10 +320,6 @@ fn not_listening(
     reason.map(|reason| format!("not listening: {reason}"))
 }
 
-fn operator() -> Author {
-    Author(author(rustix::process::geteuid().as_raw()))
-}
-
 impl Backend for Installation {
     fn data_dir(&self) -> Option<&Path> {
         Some(&self.data_dir)
@@ -271,28 +330,23 @@ impl Backend for Installation {
             let masked = client.snapshot()?;
             return Ok(Arc::new(masked.into_snapshot(&self.registry)));
         }
-        Ok(self.local()?.current())
+        Ok(self.readable()?.current())
     }
 
     fn commit(
         &mut self,
         contexts: &[&'static Context],
         change: &Change,
-        confirm_within: Option<u32>,
+        Asked { confirm_within, seen, exclusive }: Asked,
     ) -> Result<Applied, BackendError> {
         if let Some(client) = self.process(contexts) {
-            let committed = match confirm_within {
-                Some(minutes) => client.commit_confirmed(change, minutes)?,
-                None => client.commit(change)?,
-            };
+            let committed = client.commit_as(change, confirm_within, seen, exclusive)?;
             return Ok(self.applied(committed, &change.edits));
         }
-        let change = Change { author: operator(), ..change.clone() };
-        let (store, now) = (self.local()?, SystemClock.now());
-        let committed = match confirm_within {
-            Some(minutes) => store.commit_confirmed(&change, minutes, now)?,
-            None => store.commit(&change, now)?,
-        };
+        let store = self.local()?;
+        let (author, asker) = self.asker(&store)?;
+        let (change, asker) = (Change { author, ..change.clone() }, asker.seen(seen, exclusive));
+        let committed = store.commit_as(&asker, &change, confirm_within, SystemClock.now())?;
         Ok(self.applied(committed, &change.edits))
     }
 
@@ -300,14 +354,14 @@ impl Backend for Installation {
         if let Some(client) = self.process(contexts) {
             return Ok(client.preview(change)?);
         }
-        Ok(self.local()?.preview(change)?)
+        Ok(self.readable()?.preview(change)?)
     }
 
     fn pending(&mut self) -> Result<Option<Pending>, BackendError> {
         if let Some(client) = self.process(&[]) {
             return Ok(client.pending()?);
         }
-        Ok(self.local()?.pending())
+        Ok(self.readable()?.pending())
     }
 
     fn confirm(&mut self) -> Result<Applied, BackendError> {
@@ -315,7 +369,9 @@ impl Backend for Installation {
             let committed = client.confirm()?;
             return Ok(self.applied(committed, &[]));
         }
-        let committed = self.local()?.confirm(&operator(), SystemClock.now())?;
+        let store = self.local()?;
+        let (author, asker) = self.asker(&store)?;
+        let committed = store.confirm_as(&asker, &author, SystemClock.now())?;
         Ok(self.applied(committed, &[]))
     }
 
@@ -330,7 +386,10 @@ impl Backend for Installation {
         let done = if let Some(client) = self.process(&[context]) {
             client.action(&path, action, arguments, force)?
         } else {
-            self.local()?.run_action(&path, action, arguments, &operator(), force, SystemClock.now())?
+            let store = self.local()?;
+            let (author, asker) = self.asker(&store)?;
+            let what = (path.as_str(), action, arguments);
+            store.run_action_as(&asker, what, &author, force, SystemClock.now())?
         };
         self.tell();
         Ok(done)
@@ -340,14 +399,14 @@ impl Backend for Installation {
         if let Some(client) = self.process(&[]) {
             return Ok(client.revisions(from, to)?);
         }
-        Ok(self.local()?.revisions(from..=to)?)
+        Ok(self.readable()?.revisions(from..=to)?)
     }
 
     fn diff(&mut self, from: u64, to: u64) -> Result<Vec<RowChange>, BackendError> {
         if let Some(client) = self.process(&[]) {
             return Ok(client.diff(from, to)?);
         }
-        Ok(self.local()?.diff(from, to)?)
+        Ok(self.readable()?.diff(from, to)?)
     }
 
     fn export(
@@ -359,7 +418,12 @@ impl Backend for Installation {
         if let Some(client) = self.process(contexts) {
             return Ok(client.export(below, seal)?);
         }
-        Ok(self.local()?.export(below, seal)?)
+        let store = self.local()?;
+        let (_, asker) = self.asker(&store)?;
+        if seal {
+            asker.may(Rights::Operate, below.unwrap_or_default()).map_err(Problems::from)?;
+        }
+        Ok(store.export(below, seal)?)
     }
 
     fn origin(
@@ -372,21 +436,81 @@ impl Backend for Installation {
         if let Some(client) = self.process(&[context]) {
             return Ok(client.origin(&path, key, parameter)?);
         }
-        Ok(self.local()?.origin(&path, key, parameter)?)
+        Ok(self.readable()?.origin(&path, key, parameter)?)
     }
 
     fn audit(&mut self, most: usize) -> Result<Vec<AuditEntry>, BackendError> {
         if let Some(client) = self.process(&[]) {
             return Ok(client.audit(most)?);
         }
-        Ok(self.local()?.audit(most)?)
+        Ok(self.readable()?.audit(most)?)
     }
 
     fn verify_audit(&mut self) -> Result<AuditReport, BackendError> {
         if let Some(client) = self.process(&[]) {
             return Ok(client.verify_audit()?);
         }
-        Ok(self.local()?.verify_audit()?)
+        Ok(self.readable()?.verify_audit()?)
+    }
+
+    fn revision(&mut self) -> Result<u64, BackendError> {
+        if let Some(client) = self.process(&[]) {
+            return Ok(client.refresh()?);
+        }
+        Ok(self.readable()?.current().revision())
+    }
+
+    fn login(&mut self, user: &str) -> Result<Operator, BackendError> {
+        if self.process(&[]).is_some() {
+            let mut operator = None;
+            for client in &mut self.clients {
+                operator = Some(client.login(user)?);
+            }
+            let gone = || BackendError::Unreachable("no process answers".to_owned());
+            let operator = operator.ok_or_else(gone)?;
+            self.user = Some(user.to_owned());
+            return Ok(operator);
+        }
+        let store = self.local()?;
+        let (_, asker) = self.asker(&store)?;
+        asker.may(Rights::Administer, "").map_err(|problem| {
+            Problems::from(problem.hint(format!("sudo -u {user} adpcli begins a session as another user")))
+        })?;
+        if rights_of_name(&store.current(), user, 0).is_none() {
+            return Err(
+                Problems::from(Problem::new("", format!("there is no user {user} on this machine"))).into()
+            );
+        }
+        let before = self.user.replace(user.to_owned());
+        match self.asker(&store) {
+            Ok((author, asker)) => Ok(Operator { name: author.0, rights: asker.rights }),
+            Err(error) => {
+                self.user = before;
+                Err(error)
+            }
+        }
+    }
+
+    fn releases(&mut self) -> Result<Vec<Release>, BackendError> {
+        if self.process(&[]).is_none() {
+            self.readable()?;
+        }
+        let installed = std::env::current_exe().and_then(std::fs::metadata).and_then(|file| file.modified());
+        let version = env!("CARGO_PKG_VERSION");
+        let runs = |version: &str| self.clients.iter().any(|client| client.hello().version == version);
+        let own = Release {
+            version: version.to_owned(),
+            installed: installed.ok().map(Into::into),
+            active: runs(version),
+        };
+        let mut releases = vec![own];
+        for client in &self.clients {
+            if !releases.iter().any(|known| known.version == client.hello().version) {
+                let version = client.hello().version.clone();
+                releases.push(Release { version, installed: None, active: true });
+            }
+        }
+        Ok(releases)
     }
 
     fn older(&mut self, context: &'static Context, revision: u64) -> Option<Vec<String>> {
@@ -405,7 +529,9 @@ impl Backend for Installation {
             let committed = client.rollback(to, force)?;
             return Ok(self.applied(committed, &[]));
         }
-        let committed = self.local()?.rollback(to, &operator(), force, SystemClock.now())?;
+        let store = self.local()?;
+        let (author, asker) = self.asker(&store)?;
+        let committed = store.rollback_as(&asker, to, &author, force, SystemClock.now())?;
         Ok(self.applied(committed, &[]))
     }
 
@@ -413,6 +539,6 @@ impl Backend for Installation {
         if let Some(client) = self.process(&[]) {
             return Ok(client.preview_rollback(to, force)?);
         }
-        Ok(self.local()?.preview_rollback(to, force)?)
+        Ok(self.readable()?.preview_rollback(to, force)?)
     }
 }

@@ -93,6 +93,7 @@ pub(crate) fn of_context(context: &'static Context) -> Vec<Command> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum General {
     Abort,
+    Alias,
     Audit,
     Begin,
     Cd,
@@ -104,8 +105,11 @@ pub(crate) enum General {
     Help,
     History,
     Import,
+    Login,
     Pause,
+    Qbw,
     Quit,
+    Qversions,
     Read,
     Repeat,
     Reset,
@@ -113,18 +117,21 @@ pub(crate) enum General {
     Rollback,
     Tree,
     Why,
+    Write,
 }
 
 impl General {
     /// All of them, in the order in which help lists them.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Help,
         Self::Exit,
         Self::Quit,
         Self::Read,
+        Self::Write,
         Self::Tree,
         Self::Config,
         Self::Cd,
+        Self::Alias,
         Self::History,
         Self::Pause,
         Self::Repeat,
@@ -139,11 +146,15 @@ impl General {
         Self::Import,
         Self::Why,
         Self::Audit,
+        Self::Login,
+        Self::Qversions,
+        Self::Qbw,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Abort => "abort",
+            Self::Alias => "alias",
             Self::Audit => "audit",
             Self::Begin => "begin",
             Self::Cd => "cd",
@@ -155,8 +166,11 @@ impl General {
             Self::Help => "help",
             Self::History => "history",
             Self::Import => "import",
+            Self::Login => "login",
             Self::Pause => "pause",
+            Self::Qbw => "qbw",
             Self::Quit => "quit",
+            Self::Qversions => "qversions",
             Self::Read => "read",
             Self::Repeat => "repeat",
             Self::Reset => "reset",
@@ -164,12 +178,14 @@ impl General {
             Self::Rollback => "rollback",
             Self::Tree => "tree",
             Self::Why => "why",
+            Self::Write => "write",
         }
     }
 
     /// The short form that is taken before anything else.
     pub(crate) fn short(self) -> Option<&'static str> {
         match self {
+            Self::Alias => Some("a"),
             Self::Cd => Some("cd"),
             Self::Config => Some("c"),
             Self::Exit => Some("e"),
@@ -180,6 +196,7 @@ impl General {
             Self::Read => Some("r"),
             Self::Repeat => Some("re"),
             Self::Tree => Some("t"),
+            Self::Write => Some("w"),
             Self::Abort
             | Self::Audit
             | Self::Begin
@@ -187,6 +204,9 @@ impl General {
             | Self::Diff
             | Self::Export
             | Self::Import
+            | Self::Login
+            | Self::Qbw
+            | Self::Qversions
             | Self::Reset
             | Self::Revisions
             | Self::Rollback
@@ -196,13 +216,17 @@ impl General {
 
     /// Whether the product that operators know has it too. What is new gives way to it where a beginning fits both.
     pub(crate) fn is_known(self) -> bool {
-        self.short().is_some()
+        self.short().is_some() || matches!(self, Self::Login | Self::Qbw | Self::Qversions)
     }
 
     /// What it takes, and what it does.
     pub(crate) fn help(self) -> (&'static str, &'static str) {
         match self {
             Self::Abort => ("", "Drops the open change: nothing of it is done."),
+            Self::Alias => (
+                "[name [\"text\"]]",
+                "Lists the commands of your own, or makes one of a text, kept for your account; an empty text takes it away. What follows the name on a line follows the text.",
+            ),
             Self::Audit => (
                 "[number | verify]",
                 "Lists the last changes and refusals, with who asked; verify checks that nothing in the log was altered.",
@@ -221,7 +245,7 @@ impl General {
             Self::Cd => ("[path]", "Goes to a level; without a path to the root."),
             Self::Config => (
                 "[name value]",
-                "Shows or changes settings of this session: format (text, json or csv) and confirmations (true or false).",
+                "Shows or changes settings of this session: format (text, json or csv), confirmations (true or false), pager (whether long output stops at each page; true or false), width (tables wider than so many columns are shown entry by entry; 0 for never) and echo (whether the commands of a file are shown; true or false).",
             ),
             Self::Diff => (
                 "[revision [revision]]",
@@ -230,12 +254,19 @@ impl General {
             Self::Exit => ("", "Leaves the CLI, with a confirmation."),
             Self::Help => ("[command]", "Lists what there is at this level, or explains a command."),
             Self::History => ("[number]", "Lists the last commands. Lines with secrets are not kept."),
+            Self::Login => (
+                "userId",
+                "Goes on as another user of this machine, with the rights of that one. Only who may administer everything may; others begin a session of their own.",
+            ),
+            Self::Qbw => ("", "Lists the active applications with their versions and context paths."),
+            Self::Qversions => ("", "Lists the installed versions and whether a process runs them."),
             Self::Pause => ("[seconds | text]", "In a command file: waits, or waits for the return key."),
             Self::Quit => ("", "Goes one level up."),
             Self::Read => ("file", "Runs a file of commands; it stops at the first that fails."),
-            Self::Repeat => {
-                ("[number]", "Runs the last command again, or the one with this number in the history.")
-            }
+            Self::Repeat => (
+                "[number] [seconds]",
+                "Runs the last command again, or the one with this number in the history; with a number of seconds again and again with that pause, until a key is pressed.",
+            ),
             Self::Revisions => ("[number]", "Lists the last accepted changes: number, time, author, what."),
             Self::Rollback => (
                 "revision",
@@ -252,6 +283,10 @@ impl General {
             Self::Why => (
                 "[key ...] parameter",
                 "Tells where the value of a parameter comes from, who set it, when, and whether it is in force.",
+            ),
+            Self::Write => (
+                "file | off",
+                "Adds all commands and output from here on to the end of a file as well, until write off. Secrets are left out.",
             ),
             Self::Tree => ("[-c] [depth]", "Shows the levels below; with -c their commands too."),
         }

@@ -1,8 +1,9 @@
 //! What the engine needs of the world around it: lines out, answers and files in.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
 
 /// The world around a session. The terminal is one, a test another.
 pub trait Console {
@@ -32,6 +33,26 @@ pub trait Console {
             let _removed = std::fs::remove_file(&temporary);
         }
         placed
+    }
+    /// Opens a file of the operator to add to its end; a new one is for its owner's eyes only.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn append_file(&mut self, path: &str) -> io::Result<File> {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    }
+    /// The path of a file in the operator's home; `None` where there is no home.
+    fn home(&self, _file: &str) -> Option<String> {
+        None
+    }
+    /// Lines that the terminal shows at once; 0 where there is none.
+    fn rows(&self) -> usize {
+        0
+    }
+    /// Waits; true once somebody pressed a key.
+    fn wait(&mut self, seconds: u64) -> bool {
+        std::thread::sleep(Duration::from_secs(seconds));
+        false
     }
     /// Reads a file of the operator.
     ///

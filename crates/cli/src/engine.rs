@@ -1,8 +1,10 @@
 //! A session: a line in, effects and output out. It does no input or output of its own.
 
+use crate::alias::Aliases;
 use crate::backend::Backend;
 use crate::commands::{Command, General, of_context};
 use crate::console::Console;
+use crate::copy::{Copy, Copying, NextCopy};
 use crate::failure::{Code, Failure};
 use crate::help::{self, Item};
 use crate::levels::{LevelId, Levels, NoLevel, starts_with};
@@ -12,7 +14,7 @@ use crate::transaction::OpenChange;
 use crate::words::{self, Root, Word};
 use openadp_settings::{Context, Registry, Tree, nearest};
 use serde_json::{Value as Json, json};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Deepest nesting of command files.
 const MAX_NESTING: usize = 8;
@@ -48,6 +50,12 @@ pub struct Options {
     pub format: Format,
     /// Whether lines come from the command line, where others can see secrets.
     pub lines_are_public: bool,
+    /// Whether long output stops at each page of the terminal.
+    pub pager: bool,
+    /// Columns above which a table is shown entry by entry; 0 for never.
+    pub width: usize,
+    /// Whether the commands of a file are shown as they run.
+    pub echo: bool,
 }
 
 /// Whether a session goes on.
@@ -114,6 +122,16 @@ pub struct Session {
     /// The connection to the alarms, once it is open.
     pub(crate) live: Option<Live>,
     pub(crate) registry: Registry,
+    /// The operator's own commands.
+    pub(crate) aliases: Aliases,
+    /// The revision at which each context was seen last.
+    pub(crate) seen: HashMap<String, u64>,
+    /// The file that commands and output go to as well, while no line runs.
+    copy: Option<Copy>,
+    /// Whether there is one.
+    pub(crate) copied: bool,
+    /// What the line made of it.
+    pub(crate) next_copy: NextCopy,
 }
 
 impl Session {
@@ -134,6 +152,11 @@ impl Session {
             open: None,
             live: None,
             registry: registry.clone(),
+            aliases: Aliases::default(),
+            seen: HashMap::new(),
+            copy: None,
+            copied: false,
+            next_copy: NextCopy::AsBefore,
         }
     }
 
@@ -141,6 +164,11 @@ impl Session {
     pub fn prompt(&self) -> String {
         let open = if self.open.is_some() { "*" } else { "" };
         format!("{open}{}> ", self.levels.path(self.at))
+    }
+
+    /// Whether the commands of a file are shown.
+    pub fn echoes(&self) -> bool {
+        self.options.echo && self.options.format == Format::Text
     }
 
     /// Whether something that was done takes effect only after a restart.
@@ -155,7 +183,7 @@ impl Session {
             return Flow::Continue;
         }
         self.secret_seen = false;
-        let flow = self.run(line, io);
+        let flow = self.run_copied(line, io);
         self.pending.clear();
         // Lines with secrets are kept nowhere; neither are those that run others.
         if !self.secret_seen && self.nesting == 0 && !self.names_secret(line) {
@@ -168,12 +196,37 @@ impl Session {
         flow
     }
 
+    /// Runs a line, and has it and its output in the file of `write` as well.
+    fn run_copied(&mut self, line: &str, io: &mut dyn Console) -> Flow {
+        let Some(mut copy) = self.copy.take() else {
+            let flow = self.run(line, io);
+            self.copy = std::mem::take(&mut self.next_copy).after(None);
+            self.copied = self.copy.is_some();
+            return flow;
+        };
+        let shown = format!("{}{}", self.prompt(), self.masked(line));
+        let mut io = Copying { inner: io, copy: None };
+        if let Err(error) = copy.line(&shown) {
+            io.warn(&format!("Warning: the file is not written any further: {error}"));
+        } else {
+            io.copy = Some(copy);
+        }
+        let flow = self.run(line, &mut io);
+        self.copy = std::mem::take(&mut self.next_copy).after(io.copy);
+        self.copied = self.copy.is_some();
+        flow
+    }
+
+    /// Whether a word is the name of a secret.
+    pub(crate) fn is_secret(&self, word: &str) -> bool {
+        self.secrets.iter().any(|secret| secret.eq_ignore_ascii_case(word))
+    }
+
     /// Whether a word follows the name of a secret: a line that went wrong, in another context say, may hold one as well.
-    fn names_secret(&self, line: &str) -> bool {
+    pub(crate) fn names_secret(&self, line: &str) -> bool {
         let words: Vec<&str> = line.split([' ', '\t', ';', '=']).filter(|word| !word.is_empty()).collect();
         let names = words.split_last().map(|(_, before)| before).unwrap_or_default();
-        let secret = |name: &&str| self.secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name));
-        names.iter().any(secret)
+        names.iter().any(|name| self.is_secret(name))
     }
 
     pub(crate) fn run(&mut self, line: &str, io: &mut dyn Console) -> Flow {
@@ -202,6 +255,7 @@ impl Session {
             return self.fail(&Failure::invalid("a quotation mark is not closed"), io);
         };
         self.pending = parts.into();
+        self.aliases.begin();
         while let Some(part) = self.pending.pop_front() {
             match self.part(part, io) {
                 Ok(Step::Output(output)) => self.print(&output, io),
@@ -218,6 +272,7 @@ impl Session {
                 let rows = output.table.iter().flatten();
                 rows.for_each(|row| io.print(&show::csv_line(row)));
             }
+            (Format::Text, _) if self.options.pager && io.interactive() => pages(&output.lines, io),
             (Format::Text | Format::Csv, _) => output.lines.iter().for_each(|line| io.print(line)),
             (Format::Json, Some(json)) => io.print(&json.to_string()),
             (Format::Json, None) => {}
@@ -302,6 +357,9 @@ impl Session {
         let first = words.remove(0);
         if first.quoted {
             return Err(Failure::invalid("a command does not begin with a quotation mark"));
+        }
+        if self.unfold(&first, &words, io)? {
+            return Ok(Step::Output(Output::none()));
         }
         if first.text == ".." {
             self.at = self.levels.get(self.at).parent.unwrap_or(self.at);
@@ -492,6 +550,10 @@ impl Session {
         self.nesting += 1;
         let mut flow = Flow::Continue;
         for line in text.lines() {
+            if self.echoes() && !line.trim().is_empty() {
+                let shown = format!("{}{}", self.prompt(), self.masked(line.trim()));
+                io.print(&shown);
+            }
             match self.run_quietly(line, io) {
                 Flow::Leave => {
                     flow = Flow::Leave;
@@ -519,6 +581,27 @@ impl Session {
         let flow = self.run(line, io);
         self.pending = pending;
         flow
+    }
+}
+
+/// Prints as much as the terminal shows at once, and goes on when the operator wants it.
+fn pages(lines: &[String], io: &mut dyn Console) {
+    let room = io.rows().saturating_sub(1);
+    if room == 0 || lines.len() <= room {
+        for line in lines {
+            io.print(line);
+        }
+        return;
+    }
+    for (index, page) in lines.chunks(room).enumerate() {
+        let stop =
+            |answer: Option<String>| answer.is_none_or(|answer| answer.trim_start().starts_with(['q', 'Q']));
+        if index > 0 && stop(io.ask("-- return for more, q to stop -- ")) {
+            return;
+        }
+        for line in page {
+            io.print(line);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The commands of a context: get, set, add, delete, clear, detail, and the actions it declares.
 
 use crate::arguments;
-use crate::backend::Applied;
+use crate::backend::{Applied, Asked};
 use crate::commands::Command;
 use crate::console::Console;
 use crate::engine::{Format, Output, Session};
@@ -171,6 +171,7 @@ impl Session {
     ) -> Result<(Arc<Snapshot>, Option<String>), Failure> {
         let snapshot =
             self.backend.snapshot(context).map_err(|error| Failure::of(command, Some(context), error))?;
+        self.seen.insert(context.full_path(), snapshot.revision());
         Ok(match self.with_open(&snapshot) {
             None => (snapshot, None),
             Some(Ok(changed)) => (Arc::new(changed), None),
@@ -215,15 +216,15 @@ impl Session {
             };
             let rows = effective(&snapshot, &words);
             let lines = match rows.first() {
-                Some(headers) => show::presented_lines(context, headers, &rows),
-                None => show::table_lines(context, &snapshot, &[]),
+                Some(headers) => show::presented_lines(context, headers, &rows, self.options.width),
+                None => show::table_lines(context, &snapshot, &[], self.options.width),
             };
             return Ok(
                 Output::new(lines, show::presented_json(context, &rows)).table(show::presented_rows(&rows))
             );
         }
         let rows = show::matching(context, &snapshot, &keys);
-        let mut lines = show::table_lines(context, &snapshot, &rows);
+        let mut lines = show::table_lines(context, &snapshot, &rows, self.options.width);
         let remark = context.remark.and_then(|remark| remark(&snapshot, &words));
         lines.extend(remark.clone());
         lines.extend(open);
@@ -266,7 +267,11 @@ impl Session {
             let preview = self.backend.preview(&[context], &change).map_err(refused)?;
             return Ok(previewed(&preview.edits));
         }
-        let applied = self.backend.commit(&[context], &change, None).map_err(refused)?;
+        let path = context.full_path();
+        let asked = Asked { seen: self.seen.get(&path).copied(), ..Asked::default() };
+        let applied = self.backend.commit(&[context], &change, asked).map_err(refused)?;
+        // Whatever others did meanwhile to the same was told with the answer.
+        self.seen.insert(path, applied.committed.revision);
         Ok(self.done(context, command, &applied))
     }
 

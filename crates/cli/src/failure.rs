@@ -21,6 +21,26 @@ pub enum Code {
     Restart = 5,
 }
 
+impl Code {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Done, Self::Refused, Self::Syntax, Self::Rights, Self::Unreachable, Self::Restart];
+
+    /// What it tells whoever ran `adpcli`.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "All done.",
+            Self::Refused => "A command was refused.",
+            Self::Syntax => "A command, or a flag, cannot be read.",
+            Self::Rights => "The account has no right to it.",
+            Self::Unreachable => {
+                "The installation is out of reach: neither a process nor its files can be used."
+            }
+            Self::Restart => "Done, but something takes effect only after a restart; with `--strict` only.",
+        }
+    }
+}
+
 /// A command that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -109,7 +129,11 @@ impl Failure {
 
     fn problems(command: &str, here: Option<&'static Context>, problems: &Problems) -> Self {
         let path = here.map(Context::full_path);
-        let code = if problems.is_unavailable() { Code::Unreachable } else { Code::Refused };
+        let code = match problems {
+            problems if problems.0.iter().any(|problem| problem.denied) => Code::Rights,
+            problems if problems.is_unavailable() => Code::Unreachable,
+            _ => Code::Refused,
+        };
         let mut blocks: Vec<Block> =
             problems.0.iter().map(|problem| block(command, path.as_deref(), here, problem)).collect();
         if let Some(last) = blocks.last_mut()

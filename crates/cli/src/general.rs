@@ -12,7 +12,6 @@ use crate::transaction::edits;
 use crate::words::Word;
 use openadp_settings::{Align, Edit, RowChange, Shape};
 use serde_json::json;
-use std::time::Duration;
 use time::macros::format_description;
 
 /// Revisions that are listed when no number is given.
@@ -28,10 +27,21 @@ impl Session {
         io: &mut dyn Console,
     ) -> Result<Step, Failure> {
         let most = match general {
-            General::Abort | General::Begin | General::Exit | General::Quit | General::Reset => 0,
-            General::Commit => 4,
+            General::Abort
+            | General::Begin
+            | General::Exit
+            | General::Qbw
+            | General::Quit
+            | General::Qversions
+            | General::Reset => 0,
+            General::Commit => 5,
             General::Export => 3,
-            General::Diff | General::Config | General::Import | General::Tree => 2,
+            General::Alias
+            | General::Config
+            | General::Diff
+            | General::Import
+            | General::Repeat
+            | General::Tree => 2,
             General::Pause | General::Why => usize::MAX,
             _ => 1,
         };
@@ -43,6 +53,11 @@ impl Session {
         let first = words.first().map(String::as_str);
         let output = match general {
             General::Abort => self.abort()?,
+            General::Alias => self.alias(&words, io)?,
+            General::Login => self.login(first)?,
+            General::Qbw => self.applications()?,
+            General::Qversions => self.versions()?,
+            General::Write => self.write(first, io)?,
             General::Audit if first.is_some_and(|word| word.eq_ignore_ascii_case("verify")) => {
                 self.verify_audit()?
             }
@@ -98,7 +113,8 @@ impl Session {
             }
             General::Pause => {
                 if let (Some(Ok(seconds)), 1) = (first.map(str::parse::<u64>), words.len()) {
-                    std::thread::sleep(Duration::from_secs(seconds.min(MAX_PAUSE)));
+                    // Whoever sits there may cut it short.
+                    let _key = io.wait(seconds.min(MAX_PAUSE));
                 } else if io.interactive() {
                     let text = words.join(" ");
                     io.ask(if text.is_empty() { "Press return to go on " } else { &text });
@@ -128,10 +144,27 @@ impl Session {
                 if self.nesting > 0 || self.repeats(&line) {
                     return Err(Failure::refused("repeat", "a repetition is not repeated"));
                 }
-                if self.options.format == Format::Text {
-                    io.print(&line);
+                let pause = words.get(1).map(|word| number("repeat", Some(word), 0)).transpose()?;
+                if pause.is_some() && !io.interactive() {
+                    return Err(Failure::refused(
+                        "repeat",
+                        "it goes on until a key is pressed, and nobody sits here",
+                    ));
                 }
-                return self.then(|session| session.file("repeat", &line, io));
+                let echo = std::mem::take(&mut self.options.echo);
+                let step = loop {
+                    if self.options.format == Format::Text {
+                        io.print(&line);
+                    }
+                    let step = self.then(|session| session.file("repeat", &line, io));
+                    let again = pause.filter(|_| matches!(step, Ok(Step::Output(_))));
+                    match again {
+                        Some(pause) if !io.wait(pause.clamp(1, MAX_PAUSE)) => {}
+                        _ => break step,
+                    }
+                };
+                self.options.echo = echo;
+                return step;
             }
             General::Revisions => self.revisions(number("revisions", first, LISTED)?)?,
             General::Rollback => {
@@ -179,12 +212,19 @@ impl Session {
                 ("format", "csv") => self.options.format = Format::Csv,
                 ("confirmations", "true") => self.options.yes = false,
                 ("confirmations", "false") => self.options.yes = true,
+                ("pager", "true") => self.options.pager = true,
+                ("pager", "false") => self.options.pager = false,
+                ("echo", "true") => self.options.echo = true,
+                ("echo", "false") => self.options.echo = false,
+                ("width", columns) if columns.parse::<u16>().is_ok() => {
+                    self.options.width = columns.parse().unwrap_or(0);
+                }
                 _ => {
                     return Err(Failure::syntax(
                         "config",
                         &format!("{name} {value} is no setting of the session"),
                     )
-                    .hint("format text, format json, format csv, confirmations true, confirmations false"));
+                    .hint("format text, json or csv; confirmations, pager, echo true or false; width 0 to 65535"));
                 }
             }
             return Ok(Output::none());
@@ -200,6 +240,9 @@ impl Session {
         Ok(Output::lines(vec![
             format!("  format = {format}"),
             format!("  confirmations = {}", !self.options.yes),
+            format!("  pager = {}", self.options.pager),
+            format!("  width = {}", self.options.width),
+            format!("  echo = {}", self.options.echo),
         ]))
     }
 
@@ -253,7 +296,8 @@ impl Session {
             };
             table.row(vec![revision.number.to_string(), time, revision.author.0.clone(), what]);
         }
-        Ok(Output::new(table.lines(), json!({ "revisions": revisions })).table(table.into_rows()))
+        Ok(Output::new(table.lines(self.options.width), json!({ "revisions": revisions }))
+            .table(table.into_rows()))
     }
 
     fn audit(&mut self, most: u64) -> Result<Output, Failure> {
@@ -274,7 +318,7 @@ impl Session {
             let event = entry.event.name().to_owned();
             table.row(vec![entry.number.to_string(), time, entry.author.clone(), event, revision, what]);
         }
-        Ok(Output::new(table.lines(), json!({ "audit": entries })).table(table.into_rows()))
+        Ok(Output::new(table.lines(self.options.width), json!({ "audit": entries })).table(table.into_rows()))
     }
 
     fn verify_audit(&mut self) -> Result<Output, Failure> {

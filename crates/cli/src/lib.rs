@@ -9,11 +9,14 @@
 //! out; it does no input or output of its own), [`Backend`], [`Completion`], [`Console`], [`run`].
 //! What operators type and read is in cli.md of the protocol pages.
 
+mod about;
+mod alias;
 mod arguments;
 mod backend;
 mod commands;
 mod complete;
 mod console;
+mod copy;
 mod engine;
 mod exchange;
 mod execute;
@@ -24,6 +27,7 @@ mod keys;
 mod levels;
 mod line;
 mod live;
+mod messages;
 mod modules;
 mod run;
 mod show;
@@ -32,10 +36,12 @@ mod transaction;
 mod why;
 mod words;
 
-pub use backend::{Applied, Backend, BackendError, Installation};
+pub use about::Release;
+pub use backend::{Applied, Asked, Backend, BackendError, Installation};
 pub use complete::{Candidate, Completion};
 pub use console::Console;
 pub use engine::{Flow, Format, Options, Session};
 pub use failure::Code;
+pub use messages::{MESSAGES, Message};
 pub use modules::modules;
 pub use run::run;

@@ -63,6 +63,12 @@ struct Arguments {
     /// No line editing: lines are typed as into any other program
     #[arg(long)]
     plain: bool,
+    /// Run no commands of ~/.adpclirc before the first prompt
+    #[arg(long)]
+    no_rc: bool,
+    /// The operator's home
+    #[arg(long, env = "HOME", hide = true, hide_env = true)]
+    home: Option<PathBuf>,
     /// What the terminal calls itself
     #[arg(long, env = "TERM", hide = true, hide_env = true)]
     term: Option<OsString>,
@@ -126,17 +132,19 @@ fn start(arguments: &Arguments) -> Result<Code, (Code, String)> {
             Output::Csv => Format::Csv,
         },
         lines_are_public: arguments.line.is_some() || !arguments.command.is_empty(),
+        echo: arguments.file.is_some() && !arguments.quiet,
+        ..Options::default()
     };
     let backend = Installation::new(&arguments.data_dir, registry.clone());
     let mut session = Session::new(&registry, Box::new(backend), options);
-    let mut terminal = Terminal::new(secrets, arguments.edits());
+    let mut terminal = Terminal::new(secrets, arguments.home.clone());
     let given: Vec<String> = arguments.line.iter().chain(&arguments.command).cloned().collect();
     let code = if !given.is_empty() {
-        lines(&mut session, &mut terminal, given.iter().map(String::as_str), arguments, false)
+        lines(&mut session, &mut terminal, given.iter().map(String::as_str), arguments)
     } else if let Some(file) = &arguments.file {
         let text = read_text(&file.to_string_lossy(), MAX_COMMAND_FILE)
             .map_err(|error| (Code::Refused, format!("cannot read {}: {error}", file.display())))?;
-        lines(&mut session, &mut terminal, text.lines(), arguments, true)
+        lines(&mut session, &mut terminal, text.lines(), arguments)
     } else {
         converse(&mut session, &mut terminal, arguments)
     };
@@ -161,12 +169,12 @@ fn lines<'a>(
     terminal: &mut Terminal,
     lines: impl Iterator<Item = &'a str>,
     arguments: &Arguments,
-    echo: bool,
 ) -> Code {
     let mut code = Code::Done;
     for line in lines {
         let shown = line.trim();
-        if echo && !arguments.quiet && !shown.is_empty() && matches!(arguments.output, Output::Text) {
+        if arguments.file.is_some() && session.echoes() && !shown.is_empty() {
+            let shown = session.masked(shown);
             terminal.write(&format!("{}{shown}\n", session.prompt()));
         }
         match session.line(line, terminal) {
@@ -198,6 +206,12 @@ fn converse(session: &mut Session, terminal: &mut Terminal, arguments: &Argument
         warn_of_certificates(session, terminal);
     }
     let mut code = Code::Done;
+    if interactive {
+        terminal.begin(arguments.edits());
+        if let Some(flow) = begin(session, terminal, arguments) {
+            return flow;
+        }
+    }
     loop {
         let prompt = if text || interactive { session.prompt() } else { String::new() };
         let line = match terminal.command(&prompt, session) {
@@ -241,6 +255,23 @@ fn warn_of_certificates(session: &mut Session, terminal: &mut Terminal) {
     if lines.len() > MOST {
         terminal.warn(&format!("Warning: {} more certificates expire soon", lines.len() - MOST));
     }
+}
+
+/// Runs the operator's own commands before the first prompt; a code where they end the session.
+fn begin(session: &mut Session, terminal: &mut Terminal, arguments: &Arguments) -> Option<Code> {
+    use crate::console::Console as _;
+    let path = terminal.home(".adpclirc").filter(|_| !arguments.no_rc)?;
+    let text = match read_text(&path, MAX_COMMAND_FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            terminal.warn(&format!("Warning: cannot read {path}: {error}"));
+            return None;
+        }
+    };
+    terminal.print("Reading initial CLI command file...");
+    let flow = session.file(&path, &text, terminal);
+    matches!(flow, Ok(Flow::Leave)).then_some(Code::Done)
 }
 
 fn banner() -> String {

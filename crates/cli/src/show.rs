@@ -26,8 +26,8 @@ impl Table {
         std::iter::once(headers).chain(self.rows).collect()
     }
 
-    /// Header, rule, rows, a blank line and the count.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// Header, rule, rows, a blank line and the count; entry by entry where that is wider than `most` columns (0: never).
+    pub(crate) fn lines(&self, most: usize) -> Vec<String> {
         let width = |text: &str| text.chars().count();
         let widths: Vec<usize> = self
             .columns
@@ -38,6 +38,10 @@ impl Table {
                 cells.map(|cell| width(cell)).chain([width(header)]).max().unwrap_or_default()
             })
             .collect();
+        let total: usize = widths.iter().map(|width| width + 2).sum();
+        if most > 0 && total > most {
+            return self.folded();
+        }
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let mut line = String::new();
             for ((cell, width), (_, align)) in cells.zip(&widths).zip(&self.columns) {
@@ -50,9 +54,25 @@ impl Table {
             line.trim_end().to_owned()
         };
         let mut lines = vec![line(&mut self.columns.iter().map(|(header, _)| header.as_str()))];
-        lines.push("=".repeat(widths.iter().map(|width| width + 2).sum()));
+        lines.push("=".repeat(total));
         lines.extend(self.rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
         lines.push(String::new());
+        lines.push(count(self.rows.len()));
+        lines
+    }
+}
+
+impl Table {
+    /// Entry by entry, a cell a line.
+    fn folded(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let cells = self.columns.iter().zip(row);
+            lines.extend(
+                cells.map(|((header, _), cell)| format!("  {header} = {cell}").trim_end().to_owned()),
+            );
+            lines.push(String::new());
+        }
         lines.push(count(self.rows.len()));
         lines
     }
@@ -99,17 +119,22 @@ fn header(parameter: &Parameter) -> String {
 }
 
 /// The table of a context's rows.
-pub(crate) fn table_lines(context: &'static Context, snapshot: &Snapshot, rows: &[&Row]) -> Vec<String> {
+pub(crate) fn table_lines(
+    context: &'static Context,
+    snapshot: &Snapshot,
+    rows: &[&Row],
+    width: usize,
+) -> Vec<String> {
     if let Some(present) = context.present {
         let presented: Vec<Presented> = rows.iter().map(|row| present(snapshot, row)).collect();
         let headers = presented.first().cloned().unwrap_or_else(|| present(snapshot, &Row::default()));
-        return presented_lines(context, &headers, &presented);
+        return presented_lines(context, &headers, &presented, width);
     }
     let mut table = Table::new(visible(context).map(|p| (header(p), p.align)).collect());
     for row in rows {
         table.row(visible(context).map(|parameter| shown(parameter, Some(row))).collect());
     }
-    table.lines()
+    table.lines(width)
 }
 
 /// A table of headers and cells that the declaring crate made.
@@ -117,6 +142,7 @@ pub(crate) fn presented_lines(
     context: &'static Context,
     headers: &Presented,
     rows: &[Presented],
+    width: usize,
 ) -> Vec<String> {
     let align = |header: &str| {
         let same =
@@ -128,7 +154,7 @@ pub(crate) fn presented_lines(
     for row in rows {
         table.row(row.iter().map(|(_, cell)| one_line(cell)).collect());
     }
-    table.lines()
+    table.lines(width)
 }
 
 /// A row as JSON: parameter names and types, secrets only as whether they are set.

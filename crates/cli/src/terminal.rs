@@ -1,7 +1,9 @@
 //! The terminal: a thin shell around a session.
 //!
 //! A line is read by the terminal's own line discipline, or, where somebody types commands into a terminal that can move its
-//! cursor, by [`Editor`]. Both send the same bytes to who only types.
+//! cursor, by [`Editor`]. Both send the same bytes to who only types. With the editor the terminal gives every key unseen from
+//! the beginning to the end of the session, so that what is typed ahead is shown once, behind the prompt that it is for; only
+//! questions are left to the line discipline. Whatever ends the session puts the terminal back as it was.
 
 use crate::console::Console;
 use crate::engine::Session;
@@ -13,6 +15,10 @@ use rustix::termios::{
 };
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What Ctrl-C sends.
 const INTERRUPT: u8 = 3;
@@ -21,6 +27,10 @@ const PENSIVE: Timespec = Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
 
 /// How often somebody who watches alarms is shown those that came.
 const ALARMS: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// Longest wait until signals are listened to.
+const SIGNALS: Duration = Duration::from_secs(2);
+/// Bytes that are shown at the latest.
+const MAX_UNSHOWN: usize = 16 * 1024;
 
 /// A line that was typed.
 pub(crate) enum Typed {
@@ -33,7 +43,11 @@ pub(crate) enum Typed {
 /// Standard input and output.
 pub(crate) struct Terminal {
     interactive: bool,
-    editing: bool,
+    /// How the terminal was before keys were read one by one; none where lines are read.
+    own: Option<Termios>,
+    /// Puts it back.
+    mode: Option<Mode>,
+    home: Option<PathBuf>,
     broken: bool,
     secrets: Vec<(String, String)>,
     input: Input,
@@ -78,12 +92,26 @@ impl Input {
 }
 
 impl Terminal {
-    /// `secrets` are names of attributes and what to answer where they are asked for; `editing` says whether the terminal,
-    /// if it is one, can move its cursor.
-    pub(crate) fn new(secrets: Vec<(String, String)>, editing: bool) -> Self {
+    /// `secrets` are names of attributes and what to answer where they are asked for; `home` is where the operator's own
+    /// files are.
+    pub(crate) fn new(secrets: Vec<(String, String)>, home: Option<PathBuf>) -> Self {
         let interactive = io::stdin().is_terminal();
-        let editing = editing && interactive && io::stdout().is_terminal();
-        Self { interactive, editing, broken: false, secrets, input: Input::default() }
+        Self { interactive, own: None, mode: None, home, broken: false, secrets, input: Input::default() }
+    }
+
+    /// A conversation begins; `editing` says whether the terminal can move its cursor.
+    pub(crate) fn begin(&mut self, editing: bool) {
+        if !self.interactive {
+            return;
+        }
+        let own = tcgetattr(io::stdin()).ok();
+        if let Some(own) = own.clone() {
+            restore_on_signals(own);
+        }
+        if editing && io::stdout().is_terminal() {
+            self.mode = Mode::change(every_key);
+            self.own = own.filter(|_| self.mode.is_some());
+        }
     }
 
     /// Whether nobody reads the output any more.
@@ -98,15 +126,10 @@ impl Terminal {
 
     /// Reads the next command after its prompt.
     pub(crate) fn command(&mut self, prompt: &str, session: &mut Session) -> Typed {
-        // What was typed ahead as whole lines has been shown already, and is taken as it is.
-        let ahead = self.input.echoed > 0
-            || (self.input.rest().is_empty()
-                && rustix::io::ioctl_fionread(rustix::stdio::stdin()).is_ok_and(|count| count > 0));
-        if !self.editing || ahead {
+        // What was typed behind the answer to a question has been shown already, and is taken as it is.
+        if self.own.is_none() || self.input.echoed > 0 {
             return self.read(prompt, true, Some(session));
         }
-        // Before the prompt: whoever waits for it may type at once.
-        let Some(_mode) = Mode::change(every_key) else { return self.read(prompt, true, Some(session)) };
         self.write(prompt);
         self.edit(prompt, session)
     }
@@ -114,14 +137,15 @@ impl Terminal {
     fn edit(&mut self, prompt: &str, session: &mut Session) -> Typed {
         let history = session.typed();
         let mut editor = Editor::new(prompt, &history, columns());
+        let mut out = String::new();
         loop {
             let Some((key, count)) = keys::first(self.input.rest()) else {
+                self.write(&std::mem::take(&mut out));
                 if editor.wants_hint() && self.input.rest().is_empty() && nobody_types() {
                     let before = editor.before();
                     if let Some(ghost) = session.complete(&before, false).ghost(&before) {
-                        let mut out = String::new();
                         editor.hint(&ghost, &mut out);
-                        self.write(&out);
+                        self.write(&std::mem::take(&mut out));
                     }
                 }
                 let alarms = self.alarms_before_input(session);
@@ -138,7 +162,6 @@ impl Terminal {
                 continue;
             };
             self.input.take(count);
-            let mut out = String::new();
             // A key behind which more is waiting was not pressed but pasted.
             let pasted = key == Key::Tab && !self.input.rest().is_empty();
             let made = if pasted {
@@ -151,7 +174,10 @@ impl Terminal {
                 let completion = session.complete(&editor.before(), true);
                 editor.complete(&completion, &mut out);
             }
-            self.write(&out);
+            // What is pasted is shown in one go.
+            if !matches!(made, Made::Nothing) || out.len() > MAX_UNSHOWN {
+                self.write(&std::mem::take(&mut out));
+            }
             match made {
                 Made::Nothing | Made::Complete => {}
                 Made::Line(line) => return Typed::Line(line),
@@ -178,11 +204,24 @@ impl Terminal {
         Vec::new()
     }
 
+    /// Whether a whole line was received.
+    fn has_line(&self) -> bool {
+        self.input.rest().iter().any(|byte| matches!(*byte, b'\n' | b'\r' | INTERRUPT))
+    }
+
     /// Reads the next line of the standard input after a prompt; `shown` unless it is a secret.
     fn read(&mut self, prompt: &str, shown: bool, mut session: Option<&mut Session>) -> Typed {
         // Before the prompt: whoever waits for it may type at once.
-        let _mode = self.interactive.then(|| Mode::change(interrupt_ends_line)).flatten();
+        let own = self.own.clone();
+        let _mode = self.interactive.then(|| Mode::change(|mode| question(mode, own, shown))).flatten();
         self.write(prompt);
+        // The beginning of a line that was typed while nothing was shown.
+        if self.interactive && self.input.echoed < self.input.rest().len() && !self.has_line() {
+            let begun = String::from_utf8_lossy(self.input.rest()).into_owned();
+            let visible: String = begun.chars().filter(|c| shown && !c.is_control()).collect();
+            self.write(&visible);
+            self.input.echoed = self.input.rest().len();
+        }
         let mut searched = 0;
         let count = loop {
             let rest = self.input.rest();
@@ -236,6 +275,37 @@ impl Terminal {
     }
 }
 
+/// Puts the terminal back as it was when a signal ends the process. Ctrl-C ends a line, and never the process.
+fn restore_on_signals(own: Termios) {
+    let (ready, wait) = std::sync::mpsc::sync_channel(1);
+    // Without this thread a signal ends the process as it would have; there is nobody to tell.
+    let _thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        let ended = runtime.block_on(async {
+            let (mut terminate, mut hangup) =
+                (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+            let (mut quit, mut interrupt) = (signal(SignalKind::quit())?, signal(SignalKind::interrupt())?);
+            // Whoever waits has given up by then, or goes on now.
+            let _told = ready.send(());
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok::<u8, io::Error>(15),
+                    _ = hangup.recv() => return Ok(1),
+                    _ = quit.recv() => return Ok(3),
+                    _ = interrupt.recv() => {}
+                }
+            }
+        });
+        if let Ok(number) = ended {
+            // Nothing more can be done about a terminal that has gone.
+            let _restored = tcsetattr(io::stdin(), OptionalActions::Now, &own);
+            std::process::exit(128 + i32::from(number));
+        }
+    });
+    // Before the terminal is changed; a thread that cannot listen drops its end.
+    let _ready = wait.recv_timeout(SIGNALS);
+}
+
 fn columns() -> usize {
     tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col.into())
 }
@@ -254,6 +324,19 @@ fn typed_within(time: &Timespec) -> bool {
     )
 }
 
+/// How a question is asked: a line, shown or not, that Ctrl-C ends.
+fn question(mode: &mut Termios, own: Option<Termios>, shown: bool) {
+    if let Some(own) = own {
+        *mode = own;
+        interrupt_ends_line(mode);
+        if !shown {
+            no_echo(mode);
+        }
+        return;
+    }
+    interrupt_ends_line(mode);
+}
+
 /// Lets Ctrl-C end the line in place of the process.
 fn interrupt_ends_line(mode: &mut Termios) {
     mode.special_codes[SpecialCodeIndex::VINTR] = 0;
@@ -266,6 +349,8 @@ fn every_key(mode: &mut Termios) {
     mode.input_modes.insert(InputModes::ICRNL);
     mode.special_codes[SpecialCodeIndex::VINTR] = 0;
     mode.special_codes[SpecialCodeIndex::VQUIT] = 0;
+    // A shell would not know how to bring the terminal back.
+    mode.special_codes[SpecialCodeIndex::VSUSP] = 0;
     mode.special_codes[SpecialCodeIndex::VMIN] = 1;
     mode.special_codes[SpecialCodeIndex::VTIME] = 0;
 }
@@ -317,7 +402,8 @@ impl Console for Terminal {
     }
 
     fn ask_secret(&mut self, question: &str) -> Option<String> {
-        let _mode = if self.interactive { Some(Mode::change(no_echo)?) } else { None };
+        // Within the editor's mode the question itself sets how it is asked.
+        let _mode = if self.interactive && self.own.is_none() { Some(Mode::change(no_echo)?) } else { None };
         match self.read(if self.interactive { question } else { "" }, false, None) {
             Typed::Line(line) => Some(line),
             Typed::Abandoned | Typed::End => None,
@@ -334,6 +420,43 @@ impl Console for Terminal {
     fn read_file(&mut self, path: &str, most: u64) -> io::Result<String> {
         // Keys and certificates also come in files that are no texts.
         read_bytes(path, most).map(openadp_tls::text_of)
+    }
+
+    fn home(&self, file: &str) -> Option<String> {
+        let path = self.home.as_ref().filter(|home| home.is_absolute())?.join(file);
+        // Whoever runs this as root, in the home of somebody else, runs nothing that the other wrote.
+        let own = |file: &std::fs::Metadata| {
+            file.uid() == rustix::process::geteuid().as_raw() && file.mode() & 0o022 == 0
+        };
+        let fits = std::fs::metadata(&path)
+            .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |file| own(&file));
+        fits.then(|| path.to_string_lossy().into_owned())
+    }
+
+    fn rows(&self) -> usize {
+        tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_row.into())
+    }
+
+    fn wait(&mut self, seconds: u64) -> bool {
+        let time = Duration::from_secs(seconds);
+        if !self.interactive {
+            std::thread::sleep(time);
+            return false;
+        }
+        // Any key, and unseen.
+        let _mode = if self.own.is_none() { Mode::change(every_key) } else { None };
+        if !self.input.rest().is_empty() {
+            return true;
+        }
+        let patience = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 };
+        let stdin = rustix::stdio::stdin();
+        let pressed = !matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&patience)), Ok(0));
+        if pressed {
+            self.input.more();
+            // One key ends it; what follows is typed ahead.
+            self.input.take(1);
+        }
+        pressed
     }
 }
 

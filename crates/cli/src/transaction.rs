@@ -1,5 +1,6 @@
 //! Several edits as one change: `begin`, then what would change at once is gathered, then `commit` or `abort`.
 
+use crate::backend::Asked;
 use crate::console::Console;
 use crate::engine::{Output, Session};
 use crate::execute::previewed;
@@ -20,6 +21,8 @@ pub(crate) struct OpenChange {
     pub(crate) whole: Option<&'static str>,
     /// Commands that failed since `begin` while nobody sat there to see it.
     pub(crate) failed: usize,
+    /// The revision from which it was begun.
+    pub(crate) seen: Option<u64>,
 }
 
 impl OpenChange {
@@ -40,7 +43,7 @@ impl OpenChange {
 }
 
 /// What `commit` was asked for.
-enum Asked {
+enum How {
     Now,
     Check,
     Within(u32),
@@ -88,7 +91,9 @@ impl Session {
             let what = format!("a change of {} is open already", edits(open.edits.len()));
             return Err(Failure::refused("begin", &what).hint("commit does it, abort drops it"));
         }
-        self.open = Some(OpenChange::default());
+        // Where the installation cannot be reached now, commit says so.
+        let seen = self.backend.revision().ok();
+        self.open = Some(OpenChange { seen, ..OpenChange::default() });
         let remark = "a change is open: commit does all of it or nothing, abort drops it";
         Ok(Output::new(vec![format!("...Done [{remark}]")], json!({ "done": true, "open": 0 })))
     }
@@ -102,7 +107,10 @@ impl Session {
 
     /// `commit [check | confirm | confirmed minutes] [comment text]`.
     pub(crate) fn commit_open(&mut self, words: &[String], io: &mut dyn Console) -> Result<Output, Failure> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let given = words.len();
+        words.retain(|word| !word.eq_ignore_ascii_case("--force"));
+        let force = self.options.force || words.len() < given;
         let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
         let (words, comment) = match words.as_slice() {
             [before @ .., word, text] if is(word, "comment") => (before, Some((*text).to_owned())),
@@ -111,9 +119,9 @@ impl Session {
         let asked = match words {
             [] if self.open.is_none() => return self.confirm_pending(),
             [word] if is(word, "confirm") => return self.confirm_pending(),
-            [] => Asked::Now,
-            [word] if is(word, "check") => Asked::Check,
-            [word, minutes] if is(word, "confirmed") => Asked::Within(minutes.parse().map_err(|_| {
+            [] => How::Now,
+            [word] if is(word, "check") => How::Check,
+            [word, minutes] if is(word, "confirmed") => How::Within(minutes.parse().map_err(|_| {
                 Failure::syntax("commit", &format!("'{minutes}' is not a number of minutes"))
             })?),
             [word] if is(word, "confirmed") => {
@@ -131,8 +139,9 @@ impl Session {
             return Err(Failure::refused("commit", &what).hint("abort drops the change"));
         }
         let name = open.whole.unwrap_or("commit");
-        let (change, contexts) = (open.change(self.options.force, comment), open.contexts());
-        if self.options.dry_run || matches!(asked, Asked::Check) {
+        let (change, contexts) = (open.change(force, comment), open.contexts());
+        let seen = open.seen;
+        if self.options.dry_run || matches!(asked, How::Check) {
             let preview = self.backend.preview(&contexts, &change);
             let preview = preview.map_err(|error| Failure::of_change(name, &open.edits, error))?;
             let dropped = self.options.dry_run.then(|| self.open.take());
@@ -140,10 +149,11 @@ impl Session {
             return Ok(previewed(&preview.edits));
         }
         let within = match asked {
-            Asked::Within(minutes) => Some(minutes),
-            Asked::Now | Asked::Check => None,
+            How::Within(minutes) => Some(minutes),
+            How::Now | How::Check => None,
         };
-        let applied = self.backend.commit(&contexts, &change, within);
+        let asked = Asked { confirm_within: within, seen, exclusive: true };
+        let applied = self.backend.commit(&contexts, &change, asked);
         let mut applied = applied.map_err(|error| Failure::of_change(name, &open.edits, error))?;
         self.open = None;
         let what = match change.edits.len() {

@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Script, session};
-use openadp_cli::{Flow, Options, Session};
-use openadp_settings::{Apply, Context, Parameter, Registry, Role, Shape, Unused};
+use openadp_cli::{Code, Flow, MESSAGES, Options, Session};
+use openadp_settings::{Apply, Context, Parameter, Registry, Rights, Role, Shape, Unused};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,9 @@ fn section(out: &mut String, context: &'static Context, session: &mut Session) -
     let commands: Vec<String> =
         offered.iter().copied().chain(actions()).map(|name| format!("`{name}`")).collect();
     writeln!(out, "\nCommands: {}.", commands.join(", "))?;
+    if context.rights != Rights::Operate {
+        writeln!(out, "\nChanging it needs the right to {}.", context.rights.name())?;
+    }
     // The standard ones take what the table says; the others are told in full.
     for name in actions() {
         let help = asked(session, &path, name).unwrap_or_default();
@@ -138,6 +141,27 @@ fn alarms() -> String {
     page
 }
 
+/// What a command that fails prints, and what adpcli exits with.
+fn errors() -> String {
+    let mut page = format!(
+        "{MADE}\n# Messages of adpcli\n\n\
+         A command that fails prints `Invalid command`, or `[CLIError] Command NAME: ` and what is wrong; below it the line of \
+         the grammar that describes the value to blame, and where there is one `Hint: ` with what would help. With \
+         `-o json` the same comes as `{{\"failed\": ...}}`. The error codes of the protocols are in \
+         [errors.md](../errors.md).\n\n\
+         ## Exit codes\n\nThe code says what the last failure was.\n\n| code | meaning |\n|---|---|\n"
+    );
+    for code in Code::ALL {
+        writeln!(page, "| {} | {} |", code as i32, code.meaning()).expect("writing to a String");
+    }
+    page.push_str("\n## Messages\n\n| text | exit code | what happened | what helps |\n|---|---|---|---|\n");
+    for message in MESSAGES {
+        let (code, what, helps) = (message.code as i32, one_line(message.meaning), one_line(message.remedy));
+        writeln!(page, "| `{}` | {code} | {what} | {helps} |", message.text).expect("writing to a String");
+    }
+    page
+}
+
 /// Every page by its name.
 fn pages() -> BTreeMap<String, String> {
     let registry = Registry::new(openadp_cli::modules()).expect("declared well");
@@ -145,7 +169,8 @@ fn pages() -> BTreeMap<String, String> {
     let mut session = session(dir.path(), &registry, Options::default());
     let mut pages = BTreeMap::new();
     let mut index = format!(
-        "{MADE}\n# Reference\n\n[Commands of every level](commands.md) · [alarms](alarms.md) · [error codes](../errors.md)\n\n\
+        "{MADE}\n# Reference\n\n[Commands of every level](commands.md) · [messages of adpcli](errors.md) · [alarms](alarms.md) · \
+         [error codes of the protocols](../errors.md)\n\n\
          | context | what it is |\n|---|---|\n"
     );
     for context in registry.contexts() {
@@ -158,6 +183,7 @@ fn pages() -> BTreeMap<String, String> {
         let page = pages.entry(format!("{name}.md")).or_insert_with(title);
         section(page, context, &mut session).expect("writing to a String");
     }
+    pages.insert("errors.md".to_owned(), errors());
     pages.insert("README.md".to_owned(), index);
     pages.insert("commands.md".to_owned(), general(&mut session));
     pages.insert("alarms.md".to_owned(), alarms());

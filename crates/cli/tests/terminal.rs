@@ -4,13 +4,15 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
 struct Terminal {
     keyboard: File,
+    /// The other side, where its mode is seen.
+    screen: File,
     child: Child,
 }
 
@@ -23,7 +25,8 @@ impl Terminal {
         tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let screen = || Stdio::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
+        let open = || rustix::fs::open(&name, flags, Mode::empty()).unwrap();
+        let screen = || Stdio::from(open());
         let child = Command::new(env!("CARGO_BIN_EXE_adpcli"))
             .arg("--data-dir")
             .arg(data_dir)
@@ -33,7 +36,7 @@ impl Terminal {
             .stderr(screen())
             .spawn()
             .unwrap();
-        Self { keyboard: File::from(master), child }
+        Self { keyboard: File::from(master), screen: File::from(open()), child }
     }
 
     /// What appears up to and including `end`.
@@ -162,4 +165,58 @@ fn lines_are_edited_completed_and_recalled() {
     terminal.until("ory\u{1b}[0m\u{1b}[3D");
     terminal.types("\u{3}");
     terminal.until("^C\r\nAS_CLI> ");
+}
+
+/// Whether lines are read whole, and shown as they are typed.
+fn is_own_mode(terminal: &Terminal) -> bool {
+    let own = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    tcgetattr(&terminal.screen).unwrap().local_modes.contains(own)
+}
+
+#[test]
+fn whatever_ends_the_session_puts_the_terminal_back() {
+    let dir = tempfile::tempdir().unwrap();
+    for (signal, code) in [("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
+        let mut terminal = Terminal::start(dir.path());
+        assert!(is_own_mode(&terminal));
+        terminal.until("CLI> ");
+        assert!(!is_own_mode(&terminal));
+        let killed =
+            Command::new("kill").args(["-s", signal, &terminal.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(terminal.child.wait().unwrap().code(), Some(code), "{signal}");
+        assert!(is_own_mode(&terminal), "{signal}");
+    }
+    // Ctrl-C, sent as a signal, is no end; leaving is.
+    let mut terminal = Terminal::start(dir.path());
+    terminal.until("CLI> ");
+    assert!(
+        Command::new("kill")
+            .args(["-s", "INT", &terminal.child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    terminal.types("e;y\r");
+    terminal.until("This session is ended.\r\n");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+    assert!(is_own_mode(&terminal));
+}
+
+#[test]
+fn what_is_typed_ahead_is_shown_once_behind_the_prompt_that_it_is_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut terminal = Terminal::start(dir.path());
+    terminal.until("ADP_CLI> ");
+    let read = format!("read {}", pipe.display());
+    terminal.types(&format!("{read}\r"));
+    terminal.until(&format!("{read}\r\n"));
+    // The command waits for its file: a whole line and the beginning of another are typed meanwhile.
+    terminal.types("AS_CLI\rhist");
+    File::options().write(true).open(&pipe).unwrap().write_all(b"cd /\n").unwrap();
+    assert_eq!(terminal.until("AS_CLI> hist"), "ADP_CLI> AS_CLI\r\nAS_CLI> hist");
+    terminal.types("ory 1\r");
+    assert_eq!(terminal.until("AS_CLI> "), "ory 1\r\n    2  AS_CLI\r\nAS_CLI> ");
 }

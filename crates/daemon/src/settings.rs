@@ -49,5 +49,6 @@ pub const MODULE: Module = Module::new("daemon")
         crate::ArchiveLimits::CONTEXT,
         crate::AlarmMonitoring::CONTEXT,
         crate::AlarmsTable::CONTEXT,
+        crate::admin::RoleSettings::CONTEXT,
     ])
     .checks(&[crate::managed::check]);

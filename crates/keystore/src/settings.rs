@@ -4,8 +4,8 @@
 
 use crate::{ImportMode, KeyInfo, KeyStore, KeyStoreError, KeyType, file};
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Context, Kind, Module, Parameter, Problem, Problems, Settings, Tree,
-    context,
+    Action, ActionContext, ActionOutput, Context, Kind, Module, Parameter, Problem, Problems, Rights,
+    Settings, Tree, context,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,6 +84,8 @@ context! {
         "Applications/AuthenticationService/KeyManagement",
     )
     .aliases(&["Applications/AuthService/KeyManagement"])
+    .needs(Rights::Administer)
+    .action_needs(&[("get", Rights::View)])
     .actions(ACTIONS) => {}
 }
 

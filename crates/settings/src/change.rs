@@ -98,6 +98,9 @@ pub struct Problem {
     /// Which edit of the change is to blame, counted from 0; `None` for what a check of the whole tree found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<usize>,
+    /// Whether who asks has no right to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
 }
 
 impl Problem {
@@ -110,6 +113,7 @@ impl Problem {
             hint: None,
             forceable: false,
             edit: None,
+            denied: false,
         }
     }
     /// Says which edit of the change is to blame.
@@ -128,6 +132,12 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+    /// Says that who asks has no right to it.
+    #[must_use]
+    pub fn denied(mut self) -> Self {
+        self.denied = true;
         self
     }
     /// Lets `force` overrule it.

@@ -1,6 +1,6 @@
 //! Declarations: what a context and a parameter are, and the macro that makes both the type and its declaration.
 
-use crate::{Edit, Kind, Problems, Row, Snapshot, Values};
+use crate::{Edit, Kind, Problems, Rights, Row, Snapshot, Values};
 use std::path::Path;
 
 /// Which of the two trees of the CLI a context belongs to.
@@ -231,6 +231,10 @@ pub struct Context {
     pub effective: Option<Effective>,
     /// Commands that are confirmed before they are done, with what will happen.
     pub confirmed: &'static [(&'static str, &'static str)],
+    /// What somebody must be allowed who changes it.
+    pub rights: Rights,
+    /// The same for commands of its own, where it differs.
+    pub action_rights: &'static [(&'static str, Rights)],
 }
 
 impl Context {
@@ -249,6 +253,8 @@ impl Context {
             remark: None,
             effective: None,
             confirmed: &[],
+            rights: Rights::Operate,
+            action_rights: &[],
         }
     }
     /// A context with one row.
@@ -326,6 +332,18 @@ impl Context {
     /// What is to be said before a command is done; `None` where it is done without a question.
     pub fn warning(&self, command: &str) -> Option<&'static str> {
         self.confirmed.iter().find(|(name, _)| name.eq_ignore_ascii_case(command)).map(|(_, text)| *text)
+    }
+    /// Sets the right that somebody needs who changes it; to operate unless told.
+    #[must_use]
+    pub const fn needs(mut self, rights: Rights) -> Self {
+        self.rights = rights;
+        self
+    }
+    /// Sets the rights that commands of its own need, where they differ from that.
+    #[must_use]
+    pub const fn action_needs(mut self, rights: &'static [(&'static str, Rights)]) -> Self {
+        self.action_rights = rights;
+        self
     }
     /// Full path with the root, as errors and revisions name it.
     pub fn full_path(&self) -> String {

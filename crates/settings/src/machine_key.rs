@@ -1,5 +1,6 @@
 //! The key that wraps secrets of one installation: AES-256-GCM, in a file of mode 0600 that is created once.
 
+use crate::store::advice;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,7 +21,7 @@ const HEX_LEN: usize = KEY_LEN * 2;
 #[non_exhaustive]
 pub enum MachineKeyError {
     /// The key's file cannot be read or written.
-    #[error("machine key {path}: {source}")]
+    #[error("machine key {path}: {source}{}", advice(.source.kind()))]
     Io {
         /// The key's file.
         path: PathBuf,

@@ -2,14 +2,15 @@
 
 mod action;
 mod errors;
+mod history;
 mod live;
 mod told;
 
 pub use errors::OpenError;
-pub(crate) use errors::unavailable;
+pub(crate) use errors::{advice, unavailable};
 pub use live::Live;
 
-use crate::apply::{Evaluated, TypedEdit, effects, evaluate, introduced};
+use crate::apply::{Evaluated, TypedEdit, evaluate};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::editing::Editing;
 use crate::export;
@@ -17,18 +18,21 @@ use crate::files;
 use crate::journal::{self, FileMedium, Medium, MemoryMedium, Position, Record};
 use crate::machine_key::sync_directory;
 use crate::pending::{self, Pending};
-use crate::revision::{self, Foreign, Origin, Revision, RowChange};
-use crate::{Author, Change, MachineKey, Problem, Problems, Registry, Settings, Snapshot};
+use crate::revision::{self, RowChange};
+use crate::rights::{self, Asker, Rights};
+use crate::{Author, Change, Edit, MachineKey, Problem, Problems, Registry, Settings, Snapshot};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::watch;
+
+/// Most changes of others that one answer tells of.
+const MAX_TOLD: usize = 20;
 
 /// An accepted change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +77,8 @@ pub struct Store {
     lock: Option<PathBuf>,
     /// Where it is told who changed what; none for a store in memory.
     audit: Option<AuditLog>,
+    /// The minute of the last attempts that were denied, and how many of it were told.
+    denials: Mutex<(i64, u32)>,
     journal: Mutex<Journal>,
     current: ArcSwap<Snapshot>,
     revision: watch::Sender<u64>,
@@ -157,6 +163,7 @@ impl Store {
             machine_key,
             lock,
             audit,
+            denials: Mutex::default(),
             journal,
             current,
             revision: watch::Sender::new(0),
@@ -221,7 +228,7 @@ impl Store {
     /// # Errors
     /// Everything that speaks against the change; nothing of it was kept.
     pub fn commit(&self, change: &Change, now: OffsetDateTime) -> Result<Committed, Problems> {
-        self.commit_within(change, None, now)
+        self.commit_as(&Asker::with(Rights::Administer), change, None, now)
     }
 
     /// Like [`commit`](Self::commit), but the change is taken back by itself unless [`confirm`](Self::confirm) comes within
@@ -235,18 +242,32 @@ impl Store {
         minutes: u32,
         now: OffsetDateTime,
     ) -> Result<Committed, Problems> {
-        self.commit_within(change, Some(pending::wait(minutes)?), now)
+        self.commit_as(&Asker::with(Rights::Administer), change, Some(minutes), now)
     }
 
-    fn commit_within(
+    /// Like [`commit`](Self::commit) for somebody who may not do everything, or tells what they have seen of the tree; with
+    /// a number of minutes like [`commit_confirmed`](Self::commit_confirmed).
+    ///
+    /// # Errors
+    /// Everything that speaks against the change.
+    pub fn commit_as(
         &self,
+        asker: &Asker,
         change: &Change,
-        wait: Option<time::Duration>,
+        confirm_within: Option<u32>,
         now: OffsetDateTime,
     ) -> Result<Committed, Problems> {
+        let wait = confirm_within.map(pending::wait).transpose()?;
         let comment = change.comment.as_deref();
+        self.permit(
+            asker,
+            Rights::Operate,
+            change.edits.first().map_or("", Edit::context),
+            &change.author,
+            now,
+        )?;
         self.settle(now)?;
-        self.write(&change.author, comment, change.force, now, |journal, base| {
+        self.write(asker, &change.author, comment, change.force, now, |journal, base| {
             let confirm_by = match (&journal.pending, wait) {
                 (Some(pending), Some(_)) => return Err(pending.in_the_way()),
                 (_, wait) => wait.map(|wait| now + wait),
@@ -270,8 +291,22 @@ impl Store {
     /// # Errors
     /// None waits, or no longer.
     pub fn confirm(&self, author: &Author, now: OffsetDateTime) -> Result<Committed, Problems> {
+        self.confirm_as(&Asker::with(Rights::Administer), author, now)
+    }
+
+    /// Like [`confirm`](Self::confirm) for somebody who may not do everything.
+    ///
+    /// # Errors
+    /// None waits, or no longer, or they have no right to it.
+    pub fn confirm_as(
+        &self,
+        asker: &Asker,
+        author: &Author,
+        now: OffsetDateTime,
+    ) -> Result<Committed, Problems> {
+        self.permit(asker, Rights::Operate, "", author, now)?;
         self.settle(now)?;
-        self.write(author, None, false, now, |journal, base| {
+        self.write(asker, author, None, false, now, |journal, base| {
             let Some(pending) = &journal.pending else { return Err(pending::none()) };
             Ok(pending.confirmed(base))
         })
@@ -288,7 +323,8 @@ impl Store {
         let Some(pending) = over(&self.journal()) else { return Ok(None) };
         let comment = format!("revision {} was not confirmed and is taken back", pending.revision);
         let author = Author(pending::AUTHOR.to_owned());
-        let committed = self.write(&author, Some(&comment), true, now, |journal, base| {
+        let asker = Asker::with(Rights::Administer);
+        let committed = self.write(&asker, &author, Some(&comment), true, now, |journal, base| {
             // Another process may have been faster.
             let Some(pending) = over(journal) else {
                 let committed = Committed { revision: base.revision, ..Committed::default() };
@@ -316,26 +352,6 @@ impl Store {
         })
     }
 
-    /// Accepted changes with these numbers, oldest first, secrets as stars.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub fn revisions(&self, range: RangeInclusive<u64>) -> Result<Vec<Revision>, OpenError> {
-        let records = self.records(&self.journal())?;
-        let shown = |record: &Record| revision::shown(&self.machine_key, &self.registry, record);
-        Ok(records.iter().filter(|record| range.contains(&record.revision)).map(shown).collect())
-    }
-
-    /// What leads from one revision to another; 0 is the fresh installation.
-    ///
-    /// # Errors
-    /// The journal cannot be read, or there is no such revision.
-    pub fn diff(&self, from: u64, to: u64) -> Result<Vec<RowChange>, Problems> {
-        let records = self.records(&self.journal()).map_err(|error| unavailable(&error))?;
-        let (typed, raw) = self.between(&records, from, to)?;
-        Ok(revision::shown_all(&self.machine_key, &self.registry, &typed, &raw))
-    }
-
     /// The tree, or the contexts at and below a path, as commands of the CLI that make it; secrets sealed for this
     /// installation, or left out.
     ///
@@ -345,82 +361,6 @@ impl Store {
         self.refresh().map_err(|error| unavailable(&error))?;
         let lines = export::lines(&self.registry, &self.machine_key, &self.current.load(), below, seal);
         lines.map_err(|error| unavailable(&error.into()))
-    }
-
-    /// The revision that gave a parameter of a row the value it has; `None` where it was never changed.
-    ///
-    /// # Errors
-    /// There is no such context or parameter, or the journal cannot be read.
-    pub fn origin(&self, context: &str, key: &[String], parameter: &str) -> Result<Option<Origin>, Problems> {
-        let declared = self
-            .registry
-            .resolve(context)
-            .ok_or_else(|| Problem::new(context, "there is no such context"))?;
-        let parameter = declared
-            .parameter(parameter)
-            .ok_or_else(|| Problem::new(context, "there is no such parameter").parameter(parameter))?;
-        let records = self.records(&self.journal()).map_err(|error| unavailable(&error))?;
-        let place = (declared, key, parameter.name);
-        revision::origin(&self.machine_key, &self.registry, &records, place)
-            .map_err(|error| unavailable(&error.into()))
-    }
-
-    /// Makes the tree what it was at a revision, as a new revision; 0 is the fresh installation.
-    ///
-    /// # Errors
-    /// There is no such revision, or a check of the whole tree speaks against it.
-    pub fn rollback(
-        &self,
-        to: u64,
-        author: &Author,
-        force: bool,
-        now: OffsetDateTime,
-    ) -> Result<Committed, Problems> {
-        let comment = format!("rollback to revision {to}");
-        self.settle(now)?;
-        self.write(author, Some(&comment), force, now, |journal, base| {
-            let mut prepared = self.rolled_back(journal, base, to, force)?;
-            // Whoever goes back to before the change that waits has decided on it.
-            prepared.settles = journal.pending.as_ref().map(|p| p.revision).filter(|revision| to < *revision);
-            Ok(prepared)
-        })
-    }
-
-    /// What [`rollback`](Self::rollback) would do.
-    ///
-    /// # Errors
-    /// There is no such revision, or a check of the whole tree speaks against it.
-    pub fn preview_rollback(&self, to: u64, force: bool) -> Result<Preview, Problems> {
-        self.refresh().map_err(|error| unavailable(&error))?;
-        let prepared = self.rolled_back(&self.journal(), &self.current.load(), to, force)?;
-        let edits = revision::shown_all(&self.machine_key, &self.registry, &prepared.typed, &prepared.raw);
-        Ok(Preview { edits, committed: prepared.committed })
-    }
-
-    fn rolled_back(
-        &self,
-        journal: &Journal,
-        base: &Snapshot,
-        to: u64,
-        force: bool,
-    ) -> Result<Prepared, Problems> {
-        let records = self.records(journal).map_err(|error| unavailable(&error))?;
-        let (typed, raw) = self.between(&records, base.revision, to)?;
-        let mut tree = Editing::new(base.clone());
-        for edit in &typed {
-            tree.apply(edit);
-        }
-        let mut snapshot = tree.into_tree();
-        let problems = introduced(&self.registry, base, &snapshot, force);
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        if !typed.is_empty() || !raw.is_empty() {
-            snapshot.revision += 1;
-        }
-        let (restart, remarks) = effects(&typed);
-        let committed = Committed { revision: snapshot.revision, restart, remarks };
-        Ok(Prepared { snapshot, typed, raw, committed, ..Prepared::default() })
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -473,34 +413,11 @@ impl Store {
         Ok(self.parse_from(journal, &Position::default())?.0)
     }
 
-    /// What leads from one revision to another: typed edits of known contexts, raw ones of the others.
-    fn between(
-        &self,
-        records: &[Record],
-        from: u64,
-        to: u64,
-    ) -> Result<(Vec<TypedEdit>, Vec<journal::RawEdit>), Problems> {
-        let last = records.last().map_or(0, |record| record.revision);
-        if let Some(missing) = [to, from].into_iter().find(|revision| *revision > last) {
-            let problem = Problem::new("", format!("there is no revision {missing}; the last is {last}"));
-            return Err(problem.hint("revisions lists them").into());
-        }
-        let tree = |revision: u64| -> Result<(Snapshot, Foreign), Problems> {
-            let mut tree = Editing::new(Snapshot::initial(self.registry.contexts()));
-            for record in records.iter().take_while(|record| record.revision <= revision) {
-                revision::replay(&self.registry, &self.machine_key, &mut tree, record)
-                    .map_err(|error| unavailable(&error.into()))?;
-            }
-            Ok((tree.into_tree(), Foreign::at(&self.registry, records, revision)))
-        };
-        let ((old, old_foreign), (new, new_foreign)) = (tree(from)?, tree(to)?);
-        Ok(revision::difference(&self.registry, (&old, &old_foreign), (&new, &new_foreign)))
-    }
-
     /// Reads what is new, lets `prepare` make a change of it, appends it to the journal and publishes it: all under the
     /// lock, so that every change is checked against the tree it is applied to.
     fn write(
         &self,
+        asker: &Asker,
         author: &Author,
         comment: Option<&str>,
         forced: bool,
@@ -512,12 +429,16 @@ impl Store {
         self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
         self.tell_late(&journal, now);
         let base = self.current.load_full();
-        let prepared = prepare(&journal, &base).inspect_err(|problems| {
-            let contexts = problems.0.iter().map(|problem| problem.context.clone()).collect();
-            let reason = Some(problems.to_string());
-            // A refusal stays one whether or not it can be written down.
-            let _told = self.tell(author, AuditEvent::Refused, (None, contexts, reason), now);
-        })?;
+        let prepared = prepare(&journal, &base)
+            .and_then(|prepared| self.allowed(asker, &journal, &base, forced, prepared))
+            .inspect_err(|problems| {
+                let contexts = problems.0.iter().map(|problem| problem.context.clone()).collect();
+                let reason = Some(problems.to_string());
+                let denied = problems.0.iter().any(|problem| problem.denied);
+                let event = if denied { AuditEvent::Denied } else { AuditEvent::Refused };
+                // A refusal stays one whether or not it can be written down.
+                let _told = self.tell(author, event, (None, contexts, reason), now);
+            })?;
         let Prepared { mut snapshot, typed, mut raw, mut committed, confirm_by, settles } = prepared;
         for edit in &typed {
             raw.push(
@@ -541,6 +462,39 @@ impl Store {
             committed.remarks.push(format!("the audit log cannot be written: {error}"));
         }
         Ok(committed)
+    }
+
+    /// Whether somebody may do what a change comes to, and what others did meanwhile to what it touches.
+    fn allowed(
+        &self,
+        asker: &Asker,
+        journal: &Journal,
+        base: &Snapshot,
+        forced: bool,
+        mut prepared: Prepared,
+    ) -> Result<Prepared, Problems> {
+        asker.may_edit(&prepared.typed, &prepared.raw)?;
+        let Some(seen) = asker.seen.filter(|seen| *seen < base.revision) else { return Ok(prepared) };
+        let mut records = self.records(journal).map_err(|error| unavailable(&error))?;
+        records.retain(|record| record.revision > seen);
+        let others = rights::meanwhile(&self.registry, &self.machine_key, &prepared.typed, &records)
+            .map_err(|error| unavailable(&error.into()))?;
+        if asker.exclusive && !forced && !others.is_empty() {
+            let problem = |other: &rights::Meanwhile| {
+                Problem::new(
+                    other.context.full_path(),
+                    format!("{}, after this change was begun", other.text()),
+                )
+                .forceable()
+                .hint("commit check shows what this change would do now, abort drops it")
+            };
+            return Err(Problems(others.iter().take(MAX_TOLD).map(problem).collect()));
+        }
+        prepared
+            .committed
+            .remarks
+            .extend(others.iter().take(MAX_TOLD).map(|other| format!("{} meanwhile", other.text())));
+        Ok(prepared)
     }
 
     fn append(&self, journal: &mut Journal, record: &mut Record) -> io::Result<()> {

@@ -597,5 +597,7 @@ proptest! {
     }
 }
 
+#[path = "rights_tests.rs"]
+mod rights;
 #[path = "transaction_tests.rs"]
 mod transactions;

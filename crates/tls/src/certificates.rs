@@ -16,7 +16,7 @@ use crate::levels::{InterfaceKind, InterfaceRef, interface_ip, port};
 use crate::pem::Identity;
 use crate::{material, peer, pem};
 use openadp_settings::{
-    Apply, Context, Edit, Kind, Parameter, Presented, Problem, Row, Secret, Settings, Snapshot, Tree, context,
+    Apply, Context, Edit, Kind, Parameter, Presented, Problem, Rights, Row, Secret, Settings, Snapshot, Tree, context,
 };
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
@@ -44,6 +44,7 @@ context! {
         Context::table(Tree::Adp, "Interface/Http/HttpServer/SSLSettings/Certificates")
             .aliases(&["Interface/Http/HttpServerSSLSettings/Certificates"])
             .without(&["add", "set"])
+            .action_needs(&[("sslShow", Rights::View)])
             .actions(actions::HTTP)
             .present(|_, row| present(HttpServerCertificate::CONTEXT, row)) =>
     {
@@ -86,6 +87,7 @@ context! {
         Context::table(Tree::Adp, "Interface/CTI/CTIServer/SSLSettings/Certificates")
             .aliases(&["Interface/CTI/CTIServerSSLSettings/Certificates"])
             .without(&["add", "set"])
+            .action_needs(&[("sslShow", Rights::View)])
             .actions(actions::CTI)
             .present(|_, row| present(CtiServerCertificate::CONTEXT, row)) =>
     {

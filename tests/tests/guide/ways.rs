@@ -61,23 +61,35 @@ fn file(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
     let mut rest = printed.as_str();
     let mut outcomes: Vec<Outcome> = Vec::new();
     for line in lines {
-        let echo = format!("ADP_CLI> {line}\n");
-        let at = if rest.starts_with(&echo) {
-            0
-        } else {
-            rest.find(&format!("\n{echo}")).with_context(|| format!("no echo of {line}:\n{rest}"))? + 1
-        };
+        let (at, echo) = echoed(rest, line).with_context(|| format!("no echo of {line}:\n{rest}"))?;
         let (before, after) = rest.split_at(at);
         if let Some(last) = outcomes.last_mut() {
             before.clone_into(&mut last.output);
         }
         outcomes.push(Outcome { output: String::new(), exit: None });
-        rest = after.strip_prefix(&echo).unwrap_or(after);
+        rest = after.get(echo..).unwrap_or_default();
     }
     if let Some(last) = outcomes.last_mut() {
         rest.clone_into(&mut last.output);
     }
     Ok(outcomes)
+}
+
+/// Where the echo of a line begins, and its length. What is a secret of it stands there as stars.
+fn echoed(printed: &str, line: &str) -> Option<(usize, usize)> {
+    let mut at = 0;
+    for shown in printed.split_inclusive('\n') {
+        if let Some(echo) = shown.strip_prefix("ADP_CLI> ") {
+            let echo = echo.trim_end();
+            let masked =
+                |before: &str| line.strip_prefix(before).is_some_and(|rest| rest.starts_with([' ', '=']));
+            if echo == line.trim_end() || echo.strip_suffix(" ********").is_some_and(masked) {
+                return Some((at, shown.len()));
+            }
+        }
+        at += shown.len();
+    }
+    None
 }
 
 fn terminal(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {

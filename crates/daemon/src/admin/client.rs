@@ -1,7 +1,7 @@
 //! The client of the admin socket; it blocks, since the tool that uses it does one thing after another.
 
 use super::socket::{directory, short};
-use super::{Answer, Done, Hello, MAX_ANSWER, Request, Status};
+use super::{Answer, Done, Hello, MAX_ANSWER, Operator, Request, Status};
 use openadp_settings::{
     ActionDone, AuditEntry, AuditReport, Change, MaskedSnapshot, Origin, Pending, Preview, Problems,
     Revision, RowChange,
@@ -60,12 +60,23 @@ pub fn discover(data_dir: &Path) -> Vec<Client> {
         .take(MAX_SOCKETS)
         .collect();
     paths.sort();
-    paths.iter().filter_map(|path| Client::connect(path)).collect()
+    paths.iter().filter_map(|path| Client::connect(path).ok()).collect()
+}
+
+/// What a process of a data directory says to a user whom it does not serve; `None` where none says so.
+pub fn refusal(data_dir: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(directory(data_dir)).ok()?;
+    let mut refused =
+        entries.flatten().take(MAX_SOCKETS).filter_map(|entry| match Client::connect(&entry.path()) {
+            Err(Some(ClientError::Failed { reason, .. })) => Some(reason),
+            _ => None,
+        });
+    refused.next()
 }
 
 impl Client {
-    fn connect(path: &Path) -> Option<Self> {
-        let (name, _directory) = short(path).ok()?;
+    fn connect(path: &Path) -> Result<Self, Option<ClientError>> {
+        let (name, _directory) = short(path).map_err(|_| None)?;
         let stream = match UnixStream::connect(name) {
             Ok(stream) => stream,
             Err(error) => {
@@ -73,18 +84,18 @@ impl Client {
                     // Its process is gone; if another came first, so be it.
                     let _removed = std::fs::remove_file(path);
                 }
-                return None;
+                return Err(None);
             }
         };
-        stream.set_read_timeout(Some(HELLO)).ok()?;
-        stream.set_write_timeout(Some(HELLO)).ok()?;
-        let process = path.file_stem()?.to_string_lossy().into_owned();
+        let timeouts = |time| stream.set_read_timeout(time).and_then(|()| stream.set_write_timeout(time));
+        timeouts(Some(HELLO)).map_err(|_| None)?;
+        let process = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let hello = Hello { process, pid: 0, version: String::new(), contexts: Vec::new(), started_with: 0 };
         let mut client = Self { stream: BufReader::new(stream), hello };
-        client.hello = client.ask(&Request::Hello).ok()?;
-        client.stream.get_ref().set_read_timeout(Some(ANSWER)).ok()?;
-        client.stream.get_ref().set_write_timeout(Some(ANSWER)).ok()?;
-        Some(client)
+        client.hello = client.ask(&Request::Hello).map_err(Some)?;
+        client.stream.get_ref().set_read_timeout(Some(ANSWER)).map_err(|_| None)?;
+        client.stream.get_ref().set_write_timeout(Some(ANSWER)).map_err(|_| None)?;
+        Ok(client)
     }
 
     /// Who is there.
@@ -110,7 +121,31 @@ impl Client {
     /// # Errors
     /// The process cannot be reached or refuses the change.
     pub fn commit(&mut self, change: &Change) -> Result<Done, ClientError> {
-        self.ask(&Request::Commit { change: change.clone(), dry_run: false, confirm_within: None })
+        self.commit_as(change, None, None, false)
+    }
+
+    /// Commits a change that was made from a revision: what others did since is remarked on, or with `exclusive` is a reason
+    /// to refuse it. With a number of minutes it goes back by itself unless it is confirmed within them.
+    ///
+    /// # Errors
+    /// The process cannot be reached or refuses the change.
+    pub fn commit_as(
+        &mut self,
+        change: &Change,
+        confirm_within: Option<u32>,
+        seen: Option<u64>,
+        exclusive: bool,
+    ) -> Result<Done, ClientError> {
+        let change = change.clone();
+        self.ask(&Request::Commit { change, dry_run: false, confirm_within, seen, exclusive })
+    }
+
+    /// Goes on as another user of the machine.
+    ///
+    /// # Errors
+    /// The process cannot be reached, there is no such user, or who asks may not.
+    pub fn login(&mut self, user: &str) -> Result<Operator, ClientError> {
+        self.ask(&Request::Login { user: user.to_owned() })
     }
 
     /// Commits a change that goes back by itself unless it is confirmed within so many minutes.
@@ -118,7 +153,7 @@ impl Client {
     /// # Errors
     /// The process cannot be reached or refuses the change.
     pub fn commit_confirmed(&mut self, change: &Change, minutes: u32) -> Result<Done, ClientError> {
-        self.ask(&Request::Commit { change: change.clone(), dry_run: false, confirm_within: Some(minutes) })
+        self.commit_as(change, Some(minutes), None, false)
     }
 
     /// Keeps the change that waits for its confirmation.
@@ -142,7 +177,8 @@ impl Client {
     /// # Errors
     /// The process cannot be reached or refuses the change.
     pub fn preview(&mut self, change: &Change) -> Result<Preview, ClientError> {
-        self.ask(&Request::Commit { change: change.clone(), dry_run: true, confirm_within: None })
+        let (change, dry_run) = (change.clone(), true);
+        self.ask(&Request::Commit { change, dry_run, confirm_within: None, seen: None, exclusive: false })
     }
 
     /// Revisions from one number to another, at most the last [`MAX_REVISIONS`](super::MAX_REVISIONS) of them.

@@ -1,25 +1,27 @@
 //! The admin socket: how `adpcli` reaches the processes of a data directory.
 //!
 //! Every process listens on a UNIX socket `DATA_DIR/run/admin/<name>-<pid>.sock`; the directory has mode 0700, the socket
-//! 0600, and the peer's credentials say who asks. One JSON object a line each way, answers in the order of the requests;
+//! 0600, unless a role is given to somebody, and the peer's credentials say who asks. One JSON object a line each way, answers in the order of the requests;
 //! a session ends when the peer closes it, is silent for too long, or sends something that is no request.
 //! See docs/adr for why this is not HTTP.
 //!
 //! This module must not know what the settings mean. Reading order: [`Request`], [`Answer`], [`AdminSocket`], [`Client`].
 
 mod client;
+mod roles;
 mod server;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, ClientError, discover};
-pub use server::{Admin, AdminSocket, Interfaces};
+pub use client::{Client, ClientError, discover, refusal};
+pub use roles::{RoleSettings, Who, rights, rights_of_name};
+pub use server::{Admin, AdminSocket, Interfaces, respond};
 pub use socket::author;
 
 use openadp_settings::{
     ActionDone, AuditEntry, AuditReport, Change, Committed, MaskedSnapshot, Origin, Pending, Preview,
-    Problems, Revision, RowChange,
+    Problems, Revision, Rights, RowChange,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -52,6 +54,12 @@ pub enum Request {
         /// Take it back by itself unless it is confirmed within so many minutes.
         #[serde(default)]
         confirm_within: Option<u32>,
+        /// The revision that the change was made from, where who asks wants to know what others did since.
+        #[serde(default)]
+        seen: Option<u64>,
+        /// Refuse the change when others changed the same since, rather than remark on it.
+        #[serde(default)]
+        exclusive: bool,
     },
     /// Keeps the change that waits for its confirmation; answered with [`Done`].
     Confirm,
@@ -122,6 +130,12 @@ pub enum Request {
     },
     /// Reads what another process committed; answered with the present revision.
     Refresh,
+    /// Goes on as another user of the machine, with the rights of that one; only who always administers may. Answered with
+    /// [`Operator`].
+    Login {
+        /// The user's name.
+        user: String,
+    },
     /// How the process is, once it has applied a revision; answered with [`Status`].
     Status {
         /// The revision to wait for.
@@ -143,6 +157,15 @@ pub struct Hello {
     /// The revision it started with: what needs a restart and came later is not in force there.
     #[serde(default)]
     pub started_with: u64,
+}
+
+/// Who a session acts for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// The name that revisions and the audit log get.
+    pub name: String,
+    /// What they may do.
+    pub rights: Rights,
 }
 
 /// An interface of a process.
@@ -193,6 +216,7 @@ pub(crate) enum Content {
     Done(Done),
     Hello(Hello),
     Lines(Vec<String>),
+    Operator(Operator),
     Origin(Option<Origin>),
     Pending(Option<Pending>),
     Preview(Preview),

@@ -1,11 +1,13 @@
 //! The server of the admin socket.
 
+use super::roles::{self, Who};
 use super::socket::{author, create_directory, directory, short};
 use super::{
-    Answer, Content, Hello, InterfaceStatus, MAX_ANSWER, MAX_REQUEST, MAX_REVISIONS, Request, Status,
+    Answer, Content, Hello, InterfaceStatus, MAX_ANSWER, MAX_REQUEST, MAX_REVISIONS, Operator, Request,
+    Status,
 };
 use openadp_appserver::Clock;
-use openadp_settings::{Author, Change, OpenError, Problem, Problems, Store};
+use openadp_settings::{Asker, Author, Change, OpenError, Problem, Problems, Rights, Snapshot, Store};
 use std::fs::Permissions;
 use std::future::Future;
 use std::io;
@@ -93,6 +95,19 @@ impl AdminSocket {
                 () = deadlines => {}
             }
         });
+        let (way, over) =
+            (Way { data_dir: data_dir.to_owned(), socket: socket.path.clone() }, shutdown.clone());
+        way.follow(&admin.store.current());
+        let (store, mut revisions) = (admin.store.clone(), admin.store.watch());
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = over.cancelled() => return,
+                    changed = revisions.changed() => if changed.is_err() { return },
+                }
+                way.follow(&store.current());
+            }
+        });
         tasks.spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -132,6 +147,21 @@ impl AdminSocket {
     }
 }
 
+/// The way to a socket: open to all users of the machine while a role is given to somebody.
+struct Way {
+    data_dir: PathBuf,
+    socket: PathBuf,
+}
+
+impl Way {
+    fn follow(&self, tree: &Snapshot) {
+        // A few calls that change modes, and none where they are right already.
+        if let Err(error) = roles::open_way(&self.data_dir, &self.socket, roles::any(tree)) {
+            tracing::warn!(%error, socket = %self.socket.display(), "the modes of the admin socket cannot be changed");
+        }
+    }
+}
+
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let (name, _directory) = short(path)?;
     let bound = UnixListener::bind(&name);
@@ -156,7 +186,36 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 struct Asked {
     admin: Admin,
     author: Author,
+    /// Whose rights count: of whom the kernel names, or of whom they signed in as.
+    who: Who,
+    /// The user that the process runs as.
+    owner: u32,
     started_with: u64,
+}
+
+impl Asked {
+    fn rights(&self) -> Option<Rights> {
+        roles::rights(&self.admin.store.current(), self.who, self.owner)
+    }
+}
+
+/// What a user gets who has no role.
+const NO_ROLE: &str =
+    "this user has no role here; whoever administers the installation gives one in System/Roles";
+
+/// Answers one request line as the socket does, for whom the kernel would name: what fuzzing calls.
+pub fn respond(line: &[u8], admin: &Admin, who: Who, owner: u32) -> Vec<u8> {
+    let answer = match serde_json::from_slice(line) {
+        Err(error) => Answer::Failed(format!("malformed request: {error}")),
+        Ok(request) => {
+            let author = Author(author(who.uid));
+            settled(blocking(
+                request,
+                &mut Asked { admin: admin.clone(), author, who, owner, started_with: 0 },
+            ))
+        }
+    };
+    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
 /// One session: requests answered one after another.
@@ -167,26 +226,26 @@ async fn serve(
     allowed: bool,
     tasks: &TaskTracker,
 ) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
-    let own = rustix::process::geteuid().as_raw();
+    let peer = stream.peer_cred()?;
+    let who = Who { uid: peer.uid(), gid: peer.gid() };
+    let owner = rustix::process::geteuid().as_raw();
     let (read, mut write) = stream.into_split();
-    let refusal = if !allowed {
-        Some("too many admin sessions")
-    } else if uid != own && uid != 0 {
-        Some("this user may not administer the process")
-    } else {
-        None
-    };
-    if let Some(reason) = refusal {
-        if allowed {
-            let (store, author, now) = (admin.store.clone(), Author(author(uid)), admin.clock.now());
-            // The refusal is given whether or not it can be written down; the store logs the failure.
-            let _told = tasks.spawn_blocking(move || store.tell_denied(&author, reason, now)).await;
-        }
-        return answer(&mut write, &Answer::<()>::Failed(reason.to_owned())).await;
+    if !allowed {
+        return answer(&mut write, &Answer::<()>::Failed("too many admin sessions".to_owned())).await;
     }
-    let author = Author(author(uid));
-    let asked = Asked { admin, author, started_with };
+    let mut asked = Asked { admin, author: Author(author(who.uid)), who, owner, started_with };
+    let looked = asked.clone();
+    // Files name users and groups, and the refusal is written down; it is given whether or not that works.
+    let known = tasks.spawn_blocking(move || {
+        let known = looked.rights().is_some();
+        if !known {
+            looked.admin.store.tell_denied(&looked.author, NO_ROLE, looked.admin.clock.now());
+        }
+        known
+    });
+    if !known.await.unwrap_or(false) {
+        return answer(&mut write, &Answer::<()>::Failed(NO_ROLE.to_owned())).await;
+    }
     let mut read = BufReader::new(read);
     loop {
         let line = tokio::time::timeout(IDLE, line(&mut read)).await;
@@ -199,7 +258,7 @@ async fn serve(
                     .await;
             }
         };
-        let reply = handle(request, &asked, tasks).await;
+        let reply = handle(request, &mut asked, tasks).await;
         answer(&mut write, &reply).await?;
     }
 }
@@ -226,7 +285,7 @@ async fn answer<T: serde::Serialize>(write: &mut OwnedWriteHalf, answer: &Answer
     tokio::time::timeout(WRITE, write.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-async fn handle(request: Request, asked: &Asked, tasks: &TaskTracker) -> Answer<Content> {
+async fn handle(request: Request, asked: &mut Asked, tasks: &TaskTracker) -> Answer<Content> {
     let admin = &asked.admin;
     if let Request::Status { revision } = request {
         // A process that does not follow within the time tells how it is now.
@@ -240,12 +299,17 @@ async fn handle(request: Request, asked: &Asked, tasks: &TaskTracker) -> Answer<
             interfaces,
         }));
     }
-    let asked = asked.clone();
+    let mut working = asked.clone();
     // The store reads and writes files and waits for a lock.
-    let done = tasks.spawn_blocking(move || blocking(request, &asked)).await;
-    match done {
-        Ok(Ok(content)) => Answer::Ok(content),
-        Ok(Err(problems)) => Answer::Refused(problems),
+    let done = tasks.spawn_blocking(move || {
+        let done = blocking(request, &mut working);
+        (done, working)
+    });
+    match done.await {
+        Ok((done, now)) => {
+            *asked = now;
+            settled(done)
+        }
         Err(error) => {
             tracing::error!(%error, "admin request failed");
             Answer::Failed("the process failed while it worked on the request".to_owned())
@@ -253,8 +317,34 @@ async fn handle(request: Request, asked: &Asked, tasks: &TaskTracker) -> Answer<
     }
 }
 
-fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
-    let Asked { admin, author, started_with } = asked;
+fn settled(done: Result<Content, Problems>) -> Answer<Content> {
+    match done {
+        Ok(content) => Answer::Ok(content),
+        Err(problems) => Answer::Refused(problems),
+    }
+}
+
+/// Goes on as another user: who may do everything may also do as little as somebody else.
+fn login(user: &str, asked: &mut Asked) -> Result<Content, Problems> {
+    let tree = asked.admin.store.current();
+    Asker::with(asked.rights().unwrap_or(Rights::View))
+        .may(Rights::Administer, "")
+        .map_err(|problem| problem.hint(format!("sudo -u {user} adpcli begins a session as another user")))?;
+    let unknown = || Problem::new("", format!("there is no user {user} on this machine"));
+    let (uid, gid, rights) = roles::rights_of_name(&tree, user, asked.owner).ok_or_else(unknown)?;
+    let rights = rights.ok_or_else(|| Problem::new("", format!("{user} has no role here")).denied())?;
+    asked.who = Who { uid, gid };
+    asked.author = Author(format!("{user} ({})", asked.author.0));
+    Ok(Content::Operator(Operator { name: asked.author.0.clone(), rights }))
+}
+
+fn blocking(request: Request, asked: &mut Asked) -> Result<Content, Problems> {
+    if let Request::Login { user } = request {
+        return login(&user, asked);
+    }
+    let rights = asked.rights().ok_or_else(|| Problem::new("", NO_ROLE).denied())?;
+    let asker = Asker::with(rights);
+    let Asked { admin, author, started_with, .. } = &*asked;
     let Admin { name, store, clock, changed, .. } = admin;
     let before = store.current().revision();
     settle(admin);
@@ -270,15 +360,16 @@ fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
             store.refresh().map_err(|error| unreadable(&error))?;
             Content::Snapshot(store.current().masked())
         }
-        Request::Commit { change, dry_run, confirm_within } => {
+        Request::Commit { change, dry_run, confirm_within, seen, exclusive } => {
             let change = Change { author: author.clone(), ..change };
-            match confirm_within {
-                _ if dry_run => Content::Preview(store.preview(&change)?),
-                Some(minutes) => Content::Done(store.commit_confirmed(&change, minutes, clock.now())?),
-                None => Content::Done(store.commit(&change, clock.now())?),
+            if dry_run {
+                Content::Preview(store.preview(&change)?)
+            } else {
+                let asker = asker.seen(seen, exclusive);
+                Content::Done(store.commit_as(&asker, &change, confirm_within, clock.now())?)
             }
         }
-        Request::Confirm => Content::Done(store.confirm(author, clock.now())?),
+        Request::Confirm => Content::Done(store.confirm_as(&asker, author, clock.now())?),
         Request::Pending => Content::Pending(store.pending()),
         Request::Revisions { from, to } => {
             store.refresh().map_err(|error| unreadable(&error))?;
@@ -289,7 +380,12 @@ fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
         Request::Diff { from, to } => Content::Changes(store.diff(from, to)?),
         Request::Audit { most } => Content::Audit(store.audit(most)?),
         Request::VerifyAudit => Content::AuditReport(store.verify_audit()?),
-        Request::Export { below, seal } => Content::Lines(store.export(below.as_deref(), seal)?),
+        Request::Export { below, seal } => {
+            if seal {
+                asker.may(Rights::Operate, below.as_deref().unwrap_or_default())?;
+            }
+            Content::Lines(store.export(below.as_deref(), seal)?)
+        }
         Request::Origin { context, key, parameter } => {
             Content::Origin(store.origin(&context, &key, &parameter)?)
         }
@@ -297,17 +393,18 @@ fn blocking(request: Request, asked: &Asked) -> Result<Content, Problems> {
             if dry_run {
                 Content::Preview(store.preview_rollback(to, force)?)
             } else {
-                Content::Done(store.rollback(to, author, force, clock.now())?)
+                Content::Done(store.rollback_as(&asker, to, author, force, clock.now())?)
             }
         }
         Request::Action { context, action, arguments, force } => {
-            Content::Action(store.run_action(&context, &action, &arguments, author, force, clock.now())?)
+            let what = (context.as_str(), action.as_str(), arguments.as_slice());
+            Content::Action(store.run_action_as(&asker, what, author, force, clock.now())?)
         }
         Request::Refresh => {
             store.refresh().map_err(|error| unreadable(&error))?;
             Content::Revision(store.current().revision())
         }
-        Request::Status { .. } => Content::Status(Status::default()),
+        Request::Login { .. } | Request::Status { .. } => Content::Status(Status::default()),
     };
     let after = store.current().revision();
     // Actions may have changed other files than the settings (a key ring), so they always wake the others.

@@ -11,7 +11,7 @@ mod descriptor;
 mod tests;
 
 use openadp_settings::{
-    Context, Kind, Parameter, Presented, Problem, Row, Settings, Snapshot, Tree, context,
+    Context, Kind, Parameter, Presented, Problem, Rights, Row, Settings, Snapshot, Tree, context,
 };
 use openadp_webcontainer::{Content, Deployed, Service};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,7 @@ context! {
     pub struct ManagedObjects = Context::table(Tree::Adp, "Maintenance/ManagedObjects")
         .initial(INITIAL)
         .without(&["add", "set", "delete", "clear"])
+        .needs(Rights::Administer)
         .present(present)
         .actions(actions::ACTIONS) => {
         /// Name of the application.

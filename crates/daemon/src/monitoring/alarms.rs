@@ -3,7 +3,7 @@
 use crate::table::{Column, table};
 use openadp_alarms::{Alarm, Record, list};
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Context, Edit, Kind, Parameter, Problem, Problems, Settings,
+    Action, ActionContext, ActionOutput, Context, Edit, Kind, Parameter, Problem, Problems, Rights, Settings,
     Snapshot, Tree, context,
 };
 use std::collections::BTreeMap;
@@ -21,7 +21,9 @@ const LIVE_TIME: &[BorrowedFormatItem<'_>] =
 
 context! {
     /// Alarms as they come: open, then show on, prints each over the prompt. AlarmsTable has those that are raised.
-    pub struct AlarmMonitoring = Context::single(Tree::Adp, "Monitoring/Alarm").actions(LIVE) => {
+    pub struct AlarmMonitoring = Context::single(Tree::Adp, "Monitoring/Alarm")
+        .action_needs(&[("open", Rights::View), ("show", Rights::View), ("close", Rights::View)])
+        .actions(LIVE) => {
         /// Size of the history of alarms; the one before is kept too.
         pub history_kibibytes: u32 = Parameter::new("historyKibibytes", Kind::integer(16, 65_536))
             .default("1024").unit("KiB");
@@ -72,6 +74,7 @@ context! {
             "clearAll",
             "All alarms are cleared, in all processes. Those whose cause is still there come back when it is found again.",
         )])
+        .action_needs(&[("list", Rights::View), ("listHistory", Rights::View), ("detail", Rights::View)])
         .actions(TABLE) => {}
 }
 

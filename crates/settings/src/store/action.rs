@@ -2,7 +2,7 @@
 
 use super::{ActionDone, Committed, Store, unavailable};
 use crate::audit::AuditEvent;
-use crate::{ActionContext, ActionOutput, Author, Change, Context, Problem, Problems};
+use crate::{ActionContext, ActionOutput, Asker, Author, Change, Context, Problem, Problems, Rights};
 use time::OffsetDateTime;
 
 impl Store {
@@ -19,6 +19,24 @@ impl Store {
         force: bool,
         now: OffsetDateTime,
     ) -> Result<ActionDone, Problems> {
+        self.run_action_as(&Asker::with(Rights::Administer), (context, action, arguments), author, force, now)
+    }
+
+    /// Like [`run_action`](Self::run_action), with context, action and arguments, for somebody who may not do everything.
+    ///
+    /// # Errors
+    /// No such context or action, what the action refuses, what speaks against its edits, and no right to it.
+    pub fn run_action_as(
+        &self,
+        asker: &Asker,
+        (context, action, arguments): (&str, &str, &[Option<String>]),
+        author: &Author,
+        force: bool,
+        now: OffsetDateTime,
+    ) -> Result<ActionDone, Problems> {
+        if let Some(declared) = self.registry.resolve(context) {
+            self.permit(asker, declared.rights_of_action(action), &declared.full_path(), author, now)?;
+        }
         self.refresh().map_err(|error| unavailable(&error))?;
         let (declared, output) = self.act(context, action, arguments, now).inspect_err(|problems| {
             let reason = format!("{action}: {problems}");
@@ -31,8 +49,12 @@ impl Store {
         let mut committed = Committed { revision: self.current.load().revision(), ..Committed::default() };
         if !output.edits.is_empty() {
             let comment = Some(format!("{} {}", declared.full_path(), action));
-            committed =
-                self.commit(&Change { author: author.clone(), comment, edits: output.edits, force }, now)?;
+            committed = self.commit_as(
+                asker,
+                &Change { author: author.clone(), comment, edits: output.edits, force },
+                None,
+                now,
+            )?;
         }
         committed.remarks.extend(output.remarks);
         Ok(ActionDone { lines: output.lines, query: output.query, committed })

@@ -45,8 +45,18 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether the files belong to somebody else.
+    pub fn is_denied(&self) -> bool {
+        let (Self::Io { source, .. } | Self::MachineKey(MachineKeyError::Io { source, .. })) = self else {
+            return false;
+        };
+        source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
 /// What an operator can do about a failure of the system.
-fn advice(kind: io::ErrorKind) -> &'static str {
+pub(crate) fn advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::ReadOnlyFilesystem => "; mount it for writing and try again",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and try again",

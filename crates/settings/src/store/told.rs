@@ -2,9 +2,13 @@
 
 use super::{Journal, Store, unavailable};
 use crate::audit::{AuditEntry, AuditEvent, AuditLog, AuditReport, Happened};
-use crate::{Author, Problem, Problems};
+use crate::{Asker, Author, Problem, Problems, Rights};
 use std::io;
+use std::sync::PoisonError;
 use time::OffsetDateTime;
+
+/// Denials of one minute that the audit log tells.
+const MAX_DENIALS: u32 = 30;
 
 impl Store {
     /// Writes an event into the audit log; the lock is held.
@@ -48,6 +52,10 @@ impl Store {
         reason: String,
         now: OffsetDateTime,
     ) {
+        if event == AuditEvent::Denied && !self.has_room_for_denial(now) {
+            tracing::warn!(author = %author.0, %reason, "denied; more of these were told in this minute than the audit log takes");
+            return;
+        }
         let _journal = self.journal();
         let what = (None, context.into_iter().collect(), Some(reason));
         let told =
@@ -55,6 +63,33 @@ impl Store {
         if let Err(error) = told {
             tracing::error!(%error, "the audit log cannot be written");
         }
+    }
+
+    /// Whoever has no right to anything must not push out what others did: so many denials a minute are told.
+    fn has_room_for_denial(&self, now: OffsetDateTime) -> bool {
+        let minute = now.unix_timestamp().div_euclid(60);
+        let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        if denials.0 != minute {
+            *denials = (minute, 0);
+        }
+        denials.1 += 1;
+        denials.1 <= MAX_DENIALS
+    }
+
+    /// Lets somebody pass who has a right, and writes down who has not.
+    pub(super) fn permit(
+        &self,
+        asker: &Asker,
+        needed: Rights,
+        context: &str,
+        author: &Author,
+        now: OffsetDateTime,
+    ) -> Result<(), Problems> {
+        asker.may(needed, context).map_err(|problem| {
+            let context = (!context.is_empty()).then(|| context.to_owned());
+            self.tell_locked(author, AuditEvent::Denied, context, problem.reason.clone(), now);
+            problem.into()
+        })
     }
 
     /// Writes down that somebody without a right to it asked for something.
