@@ -7,6 +7,7 @@
 mod channel;
 mod cti;
 mod curl;
+mod effects;
 mod lab;
 mod plain;
 mod ports;
@@ -17,6 +18,7 @@ mod screen;
 pub use channel::{Document, EventChannel};
 pub use cti::CtiClient;
 pub use curl::{Curl, Response};
+pub use effects::Effects;
 pub use lab::{Account, Lab};
 pub use plain::Plain;
 pub use ports::PortBlock;

@@ -229,6 +229,18 @@ async fn resolve(conn: &mut SqliteConnection, board: &mut Board, wish: RouteWish
     }
 }
 
+/// Where a call of a subscriber to an address would be led now; nothing is changed.
+pub(crate) async fn route(shared: &Shared, user: &UserId, address: &str) -> PortResult<Route> {
+    let dialled = Dialled::parse(address).map_err(Refusal::BadAddress)?;
+    let mut tx = shared.db.snapshot().await?;
+    let mut board = board(shared, shared.db.now());
+    if !load_around(&mut tx, &mut board, user).await? {
+        return Err(NO_USER);
+    }
+    let wish = RouteWish { caller: user.clone(), plan: user.clone(), dialled, hops: 0 };
+    resolve(&mut tx, &mut board, wish).await
+}
+
 /// Stores what changed on a board, and everything that follows from it.
 async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
     let settings = shared.call_engine.load();
@@ -396,11 +408,15 @@ impl CallControl for Calls {
         let shared = &self.shared;
         let dialled = Dialled::parse(address).map_err(Refusal::BadAddress)?;
         let info = options.info.as_ref().map(|text| text.chars().take(MAX_INFO_CHARACTERS).collect());
-        let mut tx = shared.db.begin().await?;
+        let mut tx = shared.overload.turn(&shared.db).await?;
         let mut board = board(shared, tx.now);
         if !load_around(tx.conn(), &mut board, user).await? {
             return Err(NO_USER);
         }
+        board.correlation = options
+            .correlation_id
+            .as_ref()
+            .map(|id| id.chars().filter(|c| !c.is_control()).take(MAX_INFO_CHARACTERS).collect());
         let wish = RouteWish { caller: user.clone(), plan: user.clone(), dialled, hops: 0 };
         let route = resolve(tx.conn(), &mut board, wish).await?;
         let (link,): (i64,) = sqlx::query_as("INSERT INTO links (next_half) VALUES (0) RETURNING link")

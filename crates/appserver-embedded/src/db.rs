@@ -205,6 +205,14 @@ impl Db {
         self.read.begin().await.map_err(fault)
     }
 
+    /// Runs something to its end, whether anybody waits for it or not.
+    pub(crate) fn spawn<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.tasks.spawn(work)
+    }
+
     /// Closes the connections; what was committed stays.
     pub(crate) async fn close(&self) {
         self.read.close().await;

@@ -1,7 +1,7 @@
 //! Devices and the files that are built for them.
 
 use crate::db::{WriteTx, fault, json};
-use crate::template::{Escape, fill};
+use crate::template::{Encoding, Escape, fill};
 use crate::tree::DeviceType;
 use crate::{Shared, seal};
 use async_trait::async_trait;
@@ -218,7 +218,12 @@ impl DeviceFiles {
     }
 
     /// Tags that the system itself gives; custom tags cannot override them.
-    fn built_in(&self, device: &Device, uri: &str) -> PortResult<BTreeMap<&'static str, Zeroizing<String>>> {
+    fn built_in(
+        &self,
+        device: &Device,
+        uri: &str,
+        language: Option<&str>,
+    ) -> PortResult<BTreeMap<&'static str, Zeroizing<String>>> {
         let access = self.shared.device_access.load();
         let (line, host) = device.line_port.split_once('@').unwrap_or((&device.line_port, ""));
         let name = format!("{} {}", device.first_name, device.last_name);
@@ -241,6 +246,7 @@ impl DeviceFiles {
             ("BWNAME-1", name),
             ("BWEXTENSION-1", device.extension.clone().unwrap_or_default()),
             ("BWUSERID-1", device.user_id.clone()),
+            ("BWLANGUAGE-1", language.unwrap_or_default().to_owned()),
             ("BWDEVICEACCESSFQDN", access.fqdn.clone().unwrap_or_default()),
             ("BWDEVICEACCESSPORT", access.port.map(|port| port.to_string()).unwrap_or_default()),
             ("BWDEVICEACCESSPROTOCOL", access.protocol.clone()),
@@ -287,7 +293,9 @@ impl DeviceFiles {
 
     /// Builds the file of a device whose name is the rest of a path.
     async fn build(&self, device: &Device, uri: &str, name: &str, secure: bool) -> PortResult<FileDecision> {
-        let built_in = self.built_in(device, uri)?;
+        let set = self.shared.settings.rows::<DeviceType>();
+        let own = set.iter().find(|row| row.device_type == device.kind);
+        let built_in = self.built_in(device, uri, own.and_then(|row| row.language.as_deref()))?;
         let files: Vec<(String, String, bool)> = sqlx::query_as(
             "SELECT file_format, template, confidential FROM device_files WHERE device_type = ?",
         )
@@ -319,12 +327,13 @@ impl DeviceFiles {
                 (tag.starts_with("BW") && numbered).then_some(Cow::Borrowed(""))
             })
         };
-        let content = fill(&template, escape, value).into_bytes();
+        let encoding = Encoding::of(own.and_then(|row| row.encoding.as_deref()));
+        let content = encoding.encode(fill(&template, escape, value), escape);
         let built_at = self.built_at(device, &format, &content).await?;
         Ok(FileDecision::File(DeviceFile {
             name: name.to_owned(),
             content,
-            content_type: escape.content_type(),
+            content_type: escape.content_type(encoding),
             confidential,
             built_at,
         }))

@@ -17,7 +17,9 @@ mod directory;
 mod engine;
 mod events;
 mod feed;
+mod management;
 mod outbox;
+mod overload;
 mod password;
 mod processes;
 mod provisioning;
@@ -32,6 +34,7 @@ mod tree;
 mod workers;
 
 pub use db::OpenError;
+pub use management::{Administrators, Contacts, Diag, Groups, IpDeviceMgmt, ServiceProviders, Users};
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};
 pub use settings::{
@@ -88,21 +91,19 @@ pub(crate) struct Shared {
     pub(crate) call_engine: Live<CallEngine>,
     pub(crate) device_access: Live<DeviceAccess>,
     pub(crate) event_limits: Live<EventLimits>,
+    pub(crate) overload: overload::Overload,
     pub(crate) password_rules: Live<PasswordRules>,
     pub(crate) push_rules: Live<PushNotification>,
     pub(crate) push_server: Live<NotificationPushServer>,
 }
 
-impl EmbeddedApplicationServer {
-    /// Opens the store, making or migrating it where needed, and starts the workers.
-    ///
-    /// # Errors
-    /// When the store cannot be made, opened or migrated.
-    pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { data_dir, wake, clock, settings, tasks, shutdown, push_sender } = options;
-        let db = Db::open(&data_dir, wake, tasks.clone(), clock.clone()).await?;
+impl Shared {
+    /// Opens the store, making or migrating it where needed; nothing runs on it by itself.
+    pub(crate) async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let Options { data_dir, wake, clock, settings, tasks, .. } = options;
+        let db = Db::open(&data_dir, wake, tasks, clock.clone()).await?;
         let verified = credentials::Verified::new().map_err(|source| OpenError::Keys(Box::new(source)))?;
-        let shared = Arc::new(Shared {
+        Ok(Arc::new(Self {
             db,
             clock,
             hasher: password::Hasher::new(),
@@ -111,11 +112,25 @@ impl EmbeddedApplicationServer {
             call_engine: settings.live(),
             device_access: settings.live(),
             event_limits: settings.live(),
+            overload: overload::Overload::new(settings.live()),
             password_rules: settings.live(),
             push_rules: settings.live(),
             push_server: settings.live(),
             settings,
-        });
+        }))
+    }
+}
+
+impl EmbeddedApplicationServer {
+    /// Opens the store, making or migrating it where needed, and starts the workers.
+    ///
+    /// # Errors
+    /// When the store cannot be made, opened or migrated.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let (data_dir, tasks, shutdown) =
+            (options.data_dir.clone(), options.tasks.clone(), options.shutdown.clone());
+        let push_sender = options.push_sender.clone();
+        let shared = Shared::open(options).await?;
         let ship = async {
             let mut tx = shared.db.begin().await?;
             devices::ship(&mut tx).await?;

@@ -1,7 +1,7 @@
 //! What operators set about the application server: the contexts of the `AS_CLI` tree that exist already and those of the
 //! embedded engine. `System/ClientIdentity` belongs to the CTI server.
 
-use crate::tree;
+use crate::{management, tree};
 use openadp_settings::{Context, Kind, Module, Parameter, Secret, Settings as _, Tree, context};
 
 context! {
@@ -149,6 +149,13 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         tree::Dns::CONTEXT,
         tree::DnsExecution::CONTEXT,
         tree::DnsProvisioning::CONTEXT,
+        management::Administrators::CONTEXT,
+        management::Contacts::CONTEXT,
+        management::Diag::CONTEXT,
+        management::Groups::CONTEXT,
+        management::IpDeviceMgmt::CONTEXT,
+        management::ServiceProviders::CONTEXT,
+        management::Users::CONTEXT,
     ])
     .checks(&[tree::check]);
 

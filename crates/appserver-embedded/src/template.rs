@@ -24,11 +24,14 @@ impl Escape {
     }
 
     /// Media type of such a file.
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json;charset=UTF-8",
-            Self::Plain => "text/plain;charset=UTF-8",
-            Self::Xml => "application/xml;charset=UTF-8",
+    pub(crate) fn content_type(self, encoding: Encoding) -> &'static str {
+        match (self, encoding) {
+            (Self::Json, Encoding::Latin1) => "application/json;charset=ISO-8859-1",
+            (Self::Json, Encoding::Utf8) => "application/json;charset=UTF-8",
+            (Self::Plain, Encoding::Latin1) => "text/plain;charset=ISO-8859-1",
+            (Self::Plain, Encoding::Utf8) => "text/plain;charset=UTF-8",
+            (Self::Xml, Encoding::Latin1) => "application/xml;charset=ISO-8859-1",
+            (Self::Xml, Encoding::Utf8) => "application/xml;charset=UTF-8",
         }
     }
 
@@ -47,6 +50,49 @@ impl Escape {
                 (_, c) => out.push(c),
             }
         }
+    }
+}
+
+/// How the characters of a file become bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Latin1,
+    Utf8,
+}
+
+impl Encoding {
+    /// By the name that operators set; UTF-8 where they set none.
+    pub(crate) fn of(name: Option<&str>) -> Self {
+        if name == Some("ISO-8859-1") { Self::Latin1 } else { Self::Utf8 }
+    }
+
+    /// The bytes of a text. What ISO-8859-1 cannot hold is written as the kind of file allows: by reference, escaped, or as a
+    /// question mark; the declaration of an XML file says what it is (dms.md section 6).
+    pub(crate) fn encode(self, text: String, escape: Escape) -> Vec<u8> {
+        if self == Self::Utf8 {
+            return text.into_bytes();
+        }
+        let (declaration, rest) = match (escape, text.find("?>")) {
+            (Escape::Xml, Some(end)) if text.starts_with("<?xml") => text.split_at(end),
+            _ => ("", text.as_str()),
+        };
+        let mut bytes = declaration.replace("UTF-8", "ISO-8859-1").into_bytes();
+        for c in rest.chars() {
+            match (u8::try_from(u32::from(c)), escape) {
+                (Ok(byte), _) => bytes.push(byte),
+                (Err(_), Escape::Plain) => bytes.push(b'?'),
+                (Err(_), Escape::Xml) => bytes.extend_from_slice(format!("&#{};", u32::from(c)).as_bytes()),
+                (Err(_), Escape::Json) => {
+                    let units = c
+                        .encode_utf16(&mut [0; 2])
+                        .iter()
+                        .map(|unit| format!("\\u{unit:04x}"))
+                        .collect::<String>();
+                    bytes.extend_from_slice(units.as_bytes());
+                }
+            }
+        }
+        bytes
     }
 }
 
@@ -107,6 +153,20 @@ mod tests {
             "BELL" => Some("x\u{7}\n\u{ffff}y".into()),
             _ => None,
         }
+    }
+
+    #[test]
+    fn latin_1_holds_what_it_can() {
+        let encode = |text: &str, escape| Encoding::Latin1.encode(text.to_owned(), escape);
+        assert_eq!(
+            encode("<?xml version=\"1.0\" encoding=\"UTF-8\"?><x>UTF-8 \u{e9}\u{20ac}</x>", Escape::Xml),
+            b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><x>UTF-8 \xe9&#8364;</x>"
+        );
+        assert_eq!(encode("\"\u{e9}\u{1f600}\"", Escape::Json), b"\"\xe9\\ud83d\\ude00\"");
+        assert_eq!(encode("\u{e9}\u{20ac}", Escape::Plain), b"\xe9?");
+        assert_eq!(Encoding::Utf8.encode("\u{e9}".to_owned(), Escape::Plain), "\u{e9}".as_bytes());
+        assert_eq!(Encoding::of(Some("ISO-8859-1")), Encoding::Latin1);
+        assert_eq!((Encoding::of(Some("UTF-8")), Encoding::of(None)), (Encoding::Utf8, Encoding::Utf8));
     }
 
     #[test]

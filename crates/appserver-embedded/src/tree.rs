@@ -24,12 +24,13 @@ context! {
         /// Whether telephones of the type are told who is at the other end when that changes.
         pub support_remote_party_info: bool = Parameter::new("supportRemotePartyInfo", Kind::Boolean)
             .default("false").header("Support Remote Party Info").unused(LATER);
-        /// Encoding of texts towards telephones of the type; ISO-8859-1 where none is set.
+        /// Encoding of the files that devices of the type fetch; UTF-8 where none is set. What ISO-8859-1 cannot hold is
+        /// written by reference in XML, and as a question mark in plain text.
         pub encoding: Option<String> = Parameter::new("defaultDeviceEncoding", Kind::Choice(&["ISO-8859-1", "UTF-8"]))
-            .header("Default Device Encoding").unused(LATER);
-        /// Language of devices of the type, en_US say.
+            .header("Default Device Encoding");
+        /// Language of devices of the type, en_US say: what the tag %BWLANGUAGE-1% of their files stands for.
         pub language: Option<String> = Parameter::new("defaultDeviceLanguage", Kind::text(1, 40))
-            .header("Default Device Language").unused(LATER);
+            .header("Default Device Language");
         /// First part of the path of the URLs that devices of the type are given; the one of System/DeviceAccess where
         /// none is set.
         pub context_name: Option<String> =
@@ -91,31 +92,31 @@ context! {
             Parameter::new("address", Kind::IpAddress).header("Address").key().left().unused(Unused::Never);
         /// What it is.
         pub description: String =
-            Parameter::new("description", Kind::text(0, 80)).header("Description").mandatory().left();
+            Parameter::new("description", Kind::text(0, 80)).header("Description").mandatory().left().unused(Unused::Never);
     }
 }
 
 context! {
-    /// What happens to SIP messages when the server has too much to do.
+    /// What happens to new calls when the machine runs short of memory or has too much to do.
     pub struct OverloadControls = Context::single(Tree::As, "System/OverloadControls") => {
         /// Whether load is watched.
-        pub enabled: bool = Parameter::new("enabled", Kind::Boolean).default("false").unused(LATER);
-        /// What is done with a message that is one too many.
+        pub enabled: bool = Parameter::new("enabled", Kind::Boolean).default("false");
+        /// What is done with a new call in the red zone: error refuses it at once; drop leaves it without an answer, so that
+        /// its client tries again later than it would after a refusal; redirect has nowhere to lead it here, and refuses it.
         pub sip_overload_action: String =
-            Parameter::new("sipOverloadAction", Kind::Choice(&["drop", "redirect", "error"]))
-                .default("error").unused(LATER);
-        /// Use of memory at which new calls are delayed.
+            Parameter::new("sipOverloadAction", Kind::Choice(&["drop", "redirect", "error"])).default("error");
+        /// Use of the machine's memory at which the yellow zone begins: new calls are held up for half a second.
         pub percent_yellow: u32 = Parameter::new("percentMemoryInUseToEnterYellow", Kind::integer(1, 100))
-            .default("85").unit("percent").unused(LATER);
-        /// Use of memory at which new calls are refused.
+            .default("85").unit("percent");
+        /// Use of the machine's memory at which the red zone begins: there are no new calls.
         pub percent_red: u32 = Parameter::new("percentMemoryInUseToEnterRed", Kind::integer(1, 100))
-            .default("90").unit("percent").unused(LATER);
-        /// Age at which a waiting message is thrown away.
+            .default("90").unit("percent");
+        /// Time that a new call may wait for its turn; one that has waited longer is refused.
         pub max_age: u32 = Parameter::new("maxPacketAgeInMsecs", Kind::integer(100, 60_000))
-            .default("3000").unit("milliseconds").unused(LATER);
-        /// The same under overload.
+            .default("3000").unit("milliseconds");
+        /// The same in the yellow zone.
         pub max_age_overload: u32 = Parameter::new("maxPacketAgeDuringOverloadInMsecs", Kind::integer(100, 60_000))
-            .default("1500").unit("milliseconds").unused(LATER);
+            .default("1500").unit("milliseconds");
     }
 }
 

@@ -173,6 +173,8 @@ pub struct CallOverview {
 pub struct DialOptions {
     /// Free text of the client, kept with the call.
     pub info: Option<String>,
+    /// Id that the call is known by in the network, in place of one made up: both halves tell it.
+    pub correlation_id: Option<String>,
 }
 
 /// What a dial request gives.

@@ -1,5 +1,6 @@
 //! One interface at work: bind, accept, hand over.
 
+use crate::access::Access;
 use crate::bind;
 use crate::connection::{ConnectionHandler, ConnectionInfo, Stream};
 use crate::handshake;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) counter: Arc<Counter>,
     pub(crate) handler: Arc<dyn ConnectionHandler>,
     pub(crate) kind: InterfaceKind,
+    pub(crate) access: ArcSwap<Access>,
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) tasks: TaskTracker,
     pub(crate) tls: Arc<Tls>,
@@ -167,6 +169,13 @@ impl Interface {
         let kind = self.shared.label();
         let limits = **self.shared.limits.load();
         metrics::counter!("listener_connections_accepted_total", "kind" => kind).increment(1);
+        let local = stream.local_addr().unwrap_or_else(|_| self.address());
+        if let Some(reason) = self.shared.access.load().refuses(peer.ip(), local) {
+            metrics::counter!("listener_connections_refused_total", "kind" => kind, "reason" => reason)
+                .increment(1);
+            tracing::debug!(kind, %peer, reason, "connection refused");
+            return;
+        }
         match self.shared.counter.open(peer.ip(), &limits) {
             Ok(permit) => {
                 let this = self.clone();

@@ -8,6 +8,7 @@
 //! Reading order: [`ConnectionHandler`], [`ConnectionInfo`], [`Listeners`], [`InterfaceState`], the settings.
 
 mod accept;
+mod access;
 mod bind;
 mod connection;
 mod handshake;

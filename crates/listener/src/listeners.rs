@@ -1,6 +1,7 @@
 //! All interfaces of a kind, following the settings.
 
 use crate::accept::{Interface, Shared};
+use crate::access::Access;
 use crate::connection::ConnectionHandler;
 use crate::limits::Counter;
 use crate::settings::{Configured, configured, limits};
@@ -85,6 +86,7 @@ impl Listeners {
             counter: Arc::new(Counter::default()),
             handler,
             kind,
+            access: ArcSwap::from_pointee(Access::of(&snapshot, kind)),
             limits: ArcSwap::from_pointee(limits(&snapshot, kind)),
             tasks: tasks.clone(),
             tls,
@@ -140,6 +142,7 @@ impl Listeners {
     /// Makes the interfaces those of the snapshot.
     async fn apply(&self, snapshot: &Snapshot) {
         self.shared.limits.store(Arc::new(limits(snapshot, self.shared.kind)));
+        self.shared.access.store(Arc::new(Access::of(snapshot, self.shared.kind)));
         let wanted: BTreeMap<SocketAddr, Configured> = configured(snapshot, self.shared.kind)
             .into_iter()
             .filter(|configured| self.filter.allows(&configured.interface))

@@ -1,6 +1,6 @@
 //! The interfaces as settings, and the checks of them. cli.md 5.1 and 5.2.
 
-use crate::Limits;
+use crate::{Limits, access};
 use openadp_settings::{Apply, Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 use openadp_tls::{ClientAuth, InterfaceKind, InterfaceRef};
 use std::net::{IpAddr, SocketAddr};
@@ -125,8 +125,11 @@ pub const MODULE: Module = Module::new("listener")
         WebApp::CONTEXT,
         HttpGeneralSettings::CONTEXT,
         CtiGeneralSettings::CONTEXT,
+        access::BlackList::CONTEXT,
+        access::HttpAccess::CONTEXT,
+        access::CtiAccess::CONTEXT,
     ])
-    .checks(&[check_clashes, check_handshakes]);
+    .checks(&[check_clashes, check_handshakes, check_certificates, access::check]);
 
 /// One configured interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +248,24 @@ fn check_clashes(snapshot: &Snapshot) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Nobody can shake hands with a secure interface that is to have no certificate.
+fn check_certificates(snapshot: &Snapshot) -> Vec<Problem> {
+    snapshot
+        .rows::<CtiServer>()
+        .iter()
+        .filter(|row| row.secure && !row.server_certificate)
+        .map(|row| {
+            let at = SocketAddr::new(row.interface_ip, row.port);
+            Problem::new(
+                CtiServer::CONTEXT.full_path(),
+                format!("{at} is secure and needs a server certificate"),
+            )
+            .parameter("serverCertificate")
+            .hint("serverCertificate true; a self-signed one is made at once")
+        })
+        .collect()
 }
 
 /// Whether sockets at both addresses exclude each other on one port.

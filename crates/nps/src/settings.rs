@@ -6,7 +6,7 @@ use crate::cloud_settings::{CiscoCi, CiscoCiClient, CloudNpsService};
 use crate::gateway::{apns, fcm};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Context, Edit, Kind, Module, Parameter, Problem, Problems, Secret,
-    Settings, Snapshot, Tree, context,
+    Settings, Snapshot, Tree, Unused, context,
 };
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ context! {
     /// Pushes to Apple phones: Apple Push Notification service.
     pub struct ApnsGeneral = Context::single(Tree::Adp, "Applications/NotificationPushServer/APNS/GeneralSettings") => {
         /// Always true: the interface without HTTP/2 no longer exists.
-        pub http2_enabled: bool = Parameter::new("HTTP2Enabled", Kind::Choice(&["true"])).default("true");
+        pub http2_enabled: bool = Parameter::new("HTTP2Enabled", Kind::Choice(&["true"])).default("true").unused(Unused::Never);
     }
 }
 

@@ -69,6 +69,8 @@ pub struct TokenGrant {
     pub at: i64,
     /// `iss` of the assertion, if it could be read.
     pub issuer: String,
+    /// Seconds that the assertion was good for.
+    pub lifetime: i64,
     /// How it was answered.
     pub verdict: Verdict,
 }

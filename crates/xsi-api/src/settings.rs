@@ -6,9 +6,10 @@ use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, Unused,
 context! {
     /// General behaviour of Xsi-Actions.
     pub struct ActionsGeneral = Context::single(Tree::Adp, "Applications/Xsi-Actions/GeneralSettings") => {
-        /// Whether a correlation id of the client's request follows its call.
+        /// Whether the id of a client's request (X-Request-Id) follows the call that it starts: both sides see it as
+        /// networkCallId.
         pub enable_call_correlation_id: bool =
-            Parameter::new("enableCallCorrelationID", Kind::Boolean).default("false").unused(Unused::Later);
+            Parameter::new("enableCallCorrelationID", Kind::Boolean).default("false");
         /// Whether a client application (known by its certificate) may start and control calls and change settings.
         /// Without it, it may read and subscribe.
         pub client_application_control: bool =

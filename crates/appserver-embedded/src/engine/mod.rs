@@ -112,6 +112,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Board {
     pub(crate) now: i64,
     pub(crate) limits: Limits,
+    /// Network call id of the halves that are made, in place of one made up.
+    pub(crate) correlation: Option<String>,
     halves: BTreeMap<CallId, Half>,
     parties: BTreeMap<UserId, Party>,
     /// Number of the next half of each link.
@@ -130,6 +132,7 @@ impl Board {
         Self {
             now,
             limits,
+            correlation: None,
             halves: BTreeMap::new(),
             parties: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -211,7 +214,10 @@ impl Board {
         let call = Call {
             id: id.clone(),
             external_tracking_id: format!("{link}:1"),
-            network_call_id: format!("BW{link}-{}@openadp", self.now),
+            network_call_id: self
+                .correlation
+                .clone()
+                .unwrap_or_else(|| format!("BW{link}-{}@openadp", self.now)),
             personality,
             state: CallState::Alerting,
             release_cause: None,

@@ -325,7 +325,7 @@ pub async fn garbage(fixture: &dyn Fixture) {
     ];
     for text in texts {
         let (user, call) = (UserId::new(text), CallId(text.to_owned()));
-        let options = DialOptions { info: Some(text.to_owned()) };
+        let options = DialOptions { info: Some(text.to_owned()), correlation_id: Some(text.to_owned()) };
         no_fault(ports.calls.dial(&ALICE.id(), text, &options).await);
         no_fault(ports.calls.dial(&user, BO.extension, &options).await);
         no_fault(ports.calls.overview(&user).await);

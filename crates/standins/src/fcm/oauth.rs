@@ -42,6 +42,7 @@ impl Fcm {
         let mut grant = TokenGrant {
             at: (self.clock)(),
             issuer: String::new(),
+            lifetime: 0,
             verdict: Verdict { status: 200, reason: None },
         };
         let body = server::body(incoming, BODY).await;
@@ -90,6 +91,7 @@ impl Fcm {
         let (Some(issued), Some(expires)) = (jws.number("iat"), jws.number("exp")) else {
             return Err(grant_error(TIMES));
         };
+        grant.lifetime = expires.saturating_sub(issued);
         if issued > now + AHEAD || expires <= now || expires <= issued || expires - issued > HOUR {
             return Err(grant_error(TIMES));
         }

@@ -69,7 +69,10 @@ pub(super) async fn dial(call: &Call<'_>, user: &UserId) -> Outcome {
     call.may_control()?;
     let address = address(call, &["address"])?;
     let info = call.query.get("info").map(|text| text.chars().take(MAX_INFO).collect());
-    let started = call.api.ports.calls.dial(user, &address, &DialOptions { info }).await?;
+    let follows = call.api.actions.load().enable_call_correlation_id;
+    let correlation_id = openadp_appserver::request_id::current().filter(|_| follows);
+    let options = DialOptions { info, correlation_id };
+    let started = call.api.ports.calls.dial(user, &address, &options).await?;
     let document =
         CallStartInfo { call_id: started.call_id.0, external_tracking_id: started.external_tracking_id };
     Ok(Reply::document(201, document.to_element()))

@@ -1,0 +1,104 @@
+//! `ADP_CLI/Applications/AuthenticationService`.
+
+use crate::{from_source, retry_after};
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use openadp_suite::{Curl, Effects, Lab};
+use std::process::Command;
+
+const TOKENS: &str = "ADP_CLI/Applications/AuthenticationService/TokenManagement";
+const FAILURES: &str = "ADP_CLI/Applications/AuthenticationService/FailureLimits";
+
+#[test]
+fn tokens() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/authservice.rs::tokens");
+    let (alice, url) = (lab.subscriber(0), format!("{}/token", lab.text("auth_service")));
+    let status = || lab.curl(&alice).get(&url).map(|answer| answer.status);
+    effects.see(TOKENS, "allowUnwrappedToken", "true", (400, 200), status)?;
+
+    effects.run(TOKENS, "set allowUnwrappedToken true")?;
+    let token = || -> Result<String> {
+        let answer = lab.curl(&alice).get(&url)?.expect_status(200)?;
+        let token = answer.text_of("token").unwrap_or(&answer.body).trim().to_owned();
+        ensure!(token.split('.').count() == 3, "no signed token: {answer:?}");
+        Ok(token)
+    };
+    let claims = || -> Result<serde_json::Value> {
+        let token = token()?;
+        let payload = token.split('.').nth(1).context("no payload")?;
+        Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?)
+    };
+    let issuer = || Ok(claims()?["iss"].as_str().unwrap_or_default().to_owned());
+    effects.see(
+        TOKENS,
+        "tokenIssuer",
+        "Elsewhere",
+        ("BroadWorks".to_owned(), "Elsewhere".to_owned()),
+        issuer,
+    )?;
+    let hours = || {
+        let claims = claims()?;
+        Ok((claims["exp"].as_i64().context("exp")? - claims["iat"].as_i64().context("iat")?) / 3600)
+    };
+    effects.see(TOKENS, "tokenDurationInHours", "5", (720, 5), hours)?;
+    // Tokens of a former issuer are nobody's.
+    let former = token()?;
+    let profile = lab.user_url(&alice, "profile");
+    let by_token = || Curl::new(lab.ca()).bearer(&former).get(&profile).map(|answer| answer.status);
+    effects.see(TOKENS, "tokenIssuer", "Elsewhere", (200, 401), by_token)?;
+    effects.finish()
+}
+
+/// The public half of a fresh key pair, as `key=` takes it.
+fn client_key() -> Result<String> {
+    let script = "openssl genrsa 2048 2>/dev/null | openssl pkey -pubout -outform DER | openssl base64 -A | tr '+/' '-_' | tr -d =";
+    let output = Command::new("sh").args(["-c", script]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+#[test]
+fn failures() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/authservice.rs::failures");
+    let url = format!("{}/token?key={}", lab.text("auth_service"), client_key()?);
+    let attempt =
+        |user: &str, source: u8| from_source(&Curl::new(lab.ca()).basic(user, "wrong"), source).get(&url);
+    // How many wrong passwords are taken before the first that is not, and how long that one has to wait.
+    let taken = |same_user: bool, source: u8| -> Result<(usize, u64)> {
+        for count in 0..200 {
+            let user =
+                if same_user { "guessed@lab.example".to_owned() } else { format!("user{count}@lab.example") };
+            let answer = attempt(&user, source)?;
+            if answer.status == 429 {
+                return Ok((count, retry_after(&answer)?));
+            }
+            answer.expect_status(401)?;
+        }
+        anyhow::bail!("two hundred guesses were taken")
+    };
+    let (count, wait) = taken(true, 10)?;
+    ensure!(count == 5 && wait > 60, "{count} failures of one user, then a wait of {wait} seconds");
+    effects.with(FAILURES, &["failuresPerUserAndSource"], "set failuresPerUserAndSource 2", || {
+        let (count, _) = taken(true, 11)?;
+        ensure!(count == 2, "{count} failures of one user");
+        Ok(())
+    })?;
+    effects.with(FAILURES, &["failureWindowInMinutes"], "set failureWindowInMinutes 1", || {
+        let (_, wait) = taken(true, 12)?;
+        ensure!(wait <= 60, "a wait of {wait} seconds");
+        Ok(())
+    })?;
+    effects.with(FAILURES, &["failureBurstPerSource"], "set failureBurstPerSource 3", || {
+        let (count, wait) = taken(false, 13)?;
+        ensure!(count == 3 && wait < 10, "{count} failures of a source, then a wait of {wait} seconds");
+        Ok(())
+    })?;
+    effects.with(FAILURES, &["failuresPerMinutePerSource"], "set failuresPerMinutePerSource 1", || {
+        let (count, wait) = taken(false, 14)?;
+        ensure!(count == 3 && wait > 30, "{count} failures of a source, then a wait of {wait} seconds");
+        Ok(())
+    })?;
+    effects.finish()
+}

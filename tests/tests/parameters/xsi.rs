@@ -1,0 +1,241 @@
+//! `ADP_CLI/Applications/Xsi-Actions` and `Xsi-Events`, and the limits of `System/CommunicationUtility`.
+
+use crate::{device, lasts, seconds, until};
+use anyhow::{Context as _, Result, ensure};
+use openadp_suite::{Account, Effects, EventChannel, Lab};
+use std::process::Command;
+use std::time::Instant;
+
+const ACTIONS: &str = "ADP_CLI/Applications/Xsi-Actions/GeneralSettings";
+const PAGING: &str = "ADP_CLI/Applications/Xsi-Actions/Paging";
+const OVERLOAD: &str = "ADP_CLI/Applications/Xsi-Actions/OverloadControl";
+const EVENTS: &str = "ADP_CLI/Applications/Xsi-Events/GeneralSettings";
+const INTEGRATION: &str = "ADP_CLI/Applications/Xsi-Events/BWIntegration";
+const DEFAULTS: &str = "ADP_CLI/System/CommunicationUtility/DefaultSettings";
+
+#[test]
+fn actions() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::actions");
+    let alice = lab.subscriber(0);
+    let entries = |query: &str| {
+        let url = lab.user_url(&alice, &format!("directories/Enterprise{query}"));
+        let page = lab.curl(&alice).get(&url)?.expect_status(200)?;
+        Ok(page.body.matches("<directoryDetails>").count())
+    };
+    let all = entries("?results=100")?;
+    ensure!(all > 3, "{all} people");
+    effects.see(PAGING, "defaultPageSize", "2", (all, 2), || entries(""))?;
+    effects.see(PAGING, "availableUserMaxLimit", "3", (all, 3), || entries("?results=100"))?;
+    let bo = lab.subscriber(1);
+    let correlated = || -> Result<bool> {
+        let start = lab.curl(&alice).header("X-Request-Id: follow-me-4711");
+        let call = start
+            .post(&lab.user_url(&alice, &format!("calls/new?address={}", bo.extension)))?
+            .expect_status(201)?;
+        let calls = lab.curl(&bo).get(&lab.user_url(&bo, "calls"))?.expect_status(200)?;
+        let other = calls.text_of("callId").context("no call at the other side")?;
+        let seen = lab.curl(&bo).get(&lab.user_url(&bo, &format!("calls/{other}")))?.expect_status(200)?;
+        let own = call.text_of("callId").context("no callId")?;
+        lab.curl(&alice).delete(&lab.user_url(&alice, &format!("calls/{own}")))?.expect_status(200)?;
+        Ok(seen.text_of("networkCallId") == Some("follow-me-4711"))
+    };
+    effects.see(ACTIONS, "enableCallCorrelationID", "true", (false, true), correlated)?;
+    let credentials =
+        || Ok(device(&lab, &alice, "Business Communicator - PC")?.text_of("userName").is_some());
+    effects.see(ACTIONS, "returnDeviceCredentials", "false", (true, false), credentials)?;
+    effects.finish()
+}
+
+/// The statuses of so many requests for directories, on one connection.
+fn directories(lab: &Lab, account: &Account, times: usize) -> Result<Vec<u16>> {
+    let url = format!("{}?start=[1-{times}]", lab.user_url(account, "directories/Enterprise"));
+    let output = Command::new("curl")
+        .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code} ", "--cacert"])
+        .arg(lab.ca())
+        .args(["--user", &format!("{}:{}", account.user_id, account.password), &url])
+        .output()?;
+    let statuses = String::from_utf8(output.stdout)?;
+    statuses.split_whitespace().map(|status| status.parse().context("a status")).collect()
+}
+
+#[test]
+fn limits() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::limits");
+    let (alice, bo) = (lab.subscriber(0), lab.subscriber(1));
+    let get = |account: &Account| lab.curl(account).get(&lab.user_url(account, "profile"));
+    effects.with(
+        DEFAULTS,
+        &["userTransactionLimit"],
+        "set userTransactionLimit 3 transactionLimitPeriodSecs 3600",
+        || {
+            for _ in 0..3 {
+                get(&alice)?.expect_status(200)?;
+            }
+            let refused = get(&alice)?.expect_status(503)?;
+            ensure!(refused.text_of("errorCode") == Some("210504"), "{refused:?}");
+            get(&bo)?.expect_status(200)?;
+            // An hour is not over soon.
+            let began = Instant::now();
+            while began.elapsed() < seconds(2) {
+                get(&alice)?.expect_status(503)?;
+            }
+            Ok(())
+        },
+    )?;
+    effects.with(DEFAULTS, &["transactionLimitPeriodSecs"], "set transactionLimitPeriodSecs 1", || {
+        until("a second is over", || Ok(get(&alice)?.status == 200))
+    })?;
+    effects.run(DEFAULTS, "clear userTransactionLimit")?;
+    effects.run(DEFAULTS, "set transactionLimitPeriodSecs 10")?;
+
+    let refused = |statuses: &[u16]| statuses.iter().filter(|status| **status == 503).count();
+    ensure!(refused(&directories(&lab, &alice, 102)?) == 0, "no limit at first");
+    // 102 requests touch two periods of ten seconds at most, so one of them sees more than 50.
+    effects.with(
+        OVERLOAD,
+        &["userDirectoryTransactionLimit"],
+        "set userDirectoryTransactionLimit 50",
+        || {
+            ensure!(refused(&directories(&lab, &alice, 102)?) > 0, "of one user");
+            ensure!(refused(&directories(&lab, &bo, 10)?) == 0, "others go on");
+            get(&alice)?.expect_status(200)?;
+            Ok(())
+        },
+    )?;
+    effects.run(OVERLOAD, "clear userDirectoryTransactionLimit")?;
+    effects.with(
+        OVERLOAD,
+        &["globalDirectoryTransactionLimit"],
+        "set globalDirectoryTransactionLimit 50",
+        || {
+            let (own, others) = (directories(&lab, &alice, 51)?, directories(&lab, &bo, 51)?);
+            ensure!(refused(&own) + refused(&others) > 0, "of all together");
+            get(&alice)?.expect_status(200)?;
+            Ok(())
+        },
+    )?;
+    effects.finish()
+}
+
+#[test]
+fn channels() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::channels");
+    let alice = lab.subscriber(0);
+    let user = format!("user/{}", alice.user_id);
+    let first = lab.channel(&alice, "one")?;
+    let opens = |set: &str| Ok(lab.channel(&alice, set).is_ok());
+    effects.see(EVENTS, "maxChannelsPerSet", "1", (true, false), || opens("one"))?;
+    effects.see(EVENTS, "maxChannelsPerUser", "1", (true, false), || opens("two"))?;
+    effects.run(EVENTS, "set maxChannelsPerUser 100")?;
+    first.subscribe(&user, "Advanced Call", "one")?;
+    effects.with(EVENTS, &["maxSubscriptionsPerUser"], "set maxSubscriptionsPerUser 1", || {
+        ensure!(first.subscribe(&user, "Do Not Disturb", "one").is_err(), "a second subscription");
+        Ok(())
+    })?;
+    effects.run(EVENTS, "clear maxSubscriptionsPerUser")?;
+    first.subscribe(&user, "Do Not Disturb", "one")?;
+
+    let curl = lab.curl(&alice);
+    let lifetime = || -> Result<Option<String>> {
+        let body = "<Channel xmlns=\"http://schema.broadsoft.com/xsi\"><expires>7200</expires></Channel>";
+        let url = format!("{}/v2.0/channel/{}", lab.text("xsi_events"), first.channel_id);
+        let answer = curl.clone().body(body).put(&url)?.expect_status(200)?;
+        Ok(answer.text_of("expires").map(str::to_owned))
+    };
+    let (before, after) = (Some("7200".to_owned()), Some("3600".to_owned()));
+    effects.see(EVENTS, "maximumExpiresInSeconds", "3600", (before, after), lifetime)?;
+
+    // A subscription without any channel.
+    let lonely = |set: &str| -> Result<u16> {
+        let channel = lab.channel(&alice, set)?;
+        let id = channel.subscribe(&user, "Advanced Call", set)?;
+        curl.delete(&format!("{}/v2.0/channel/{}", lab.text("xsi_events"), channel.channel_id))?
+            .expect_status(200)?;
+        channel.until_end()?;
+        let began = Instant::now();
+        loop {
+            let answer = curl.get(&format!("{}/v2.0/subscription/{id}", lab.text("xsi_events")))?;
+            if answer.status != 200 || began.elapsed() > seconds(3) {
+                return Ok(answer.status);
+            }
+        }
+    };
+    effects.see(EVENTS, "channelSetGracePeriodInSeconds", "1", (200, 403), || lonely("lonely"))?;
+    effects.finish()
+}
+
+/// How a channel ends by itself.
+fn end_of(channel: &EventChannel) -> Result<Option<String>> {
+    let rest = channel.until_end()?;
+    Ok(rest.last().and_then(|last| last.text_of("xsi:reason")).map(str::to_owned))
+}
+
+#[test]
+fn silence() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::silence");
+    let alice = lab.subscriber(0);
+    let user = format!("user/{}", alice.user_id);
+    let responsive = Some("NonResponsiveChannel".to_owned());
+    effects.with(EVENTS, &["heartbeatPeriodInSeconds"], "set heartbeatPeriodInSeconds 2", || {
+        let channel = lab.channel(&alice, "heartbeats")?;
+        while !channel.next_document()?.is_heartbeat() {}
+        lasts(seconds(2), seconds(15), || {
+            ensure!(channel.next_document()?.is_heartbeat(), "something else");
+            Ok(())
+        })
+    })?;
+    effects.with(
+        EVENTS,
+        &["clientHeartbeatTimeoutInSeconds"],
+        "set clientHeartbeatTimeoutInSeconds 5",
+        || {
+            lasts(seconds(5), seconds(60), || {
+                let ended = end_of(&lab.channel(&alice, "silent")?)?;
+                ensure!(ended == responsive, "{ended:?}");
+                Ok(())
+            })
+        },
+    )?;
+    effects.run(EVENTS, "clear clientHeartbeatTimeoutInSeconds")?;
+    effects.with(EVENTS, &["notificationTimeoutInSeconds"], "set notificationTimeoutInSeconds 2", || {
+        let mut channel = lab.channel(&alice, "mute")?;
+        channel.stay_silent();
+        lasts(seconds(2), seconds(10), || {
+            channel.subscribe(&user, "Advanced Call", "mute")?;
+            let ended = end_of(&channel)?;
+            ensure!(ended == responsive, "{ended:?}");
+            Ok(())
+        })
+    })?;
+    effects.run(EVENTS, "set notificationTimeoutInSeconds 300")?;
+
+    // Eight events that nobody answers.
+    let curl = lab.curl(&alice);
+    let unanswered = |set: &str| -> Result<EventChannel> {
+        let mut channel = lab.channel(&alice, set)?;
+        channel.stay_silent();
+        channel.subscribe(&user, "Do Not Disturb", set)?;
+        for turn in 0..8 {
+            let body = format!(
+                "<DoNotDisturb xmlns=\"http://schema.broadsoft.com/xsi\"><active>{}</active></DoNotDisturb>",
+                turn % 2 == 0
+            );
+            curl.clone()
+                .body(body)
+                .put(&lab.user_url(&alice, "services/DoNotDisturb"))?
+                .expect_status(200)?;
+        }
+        Ok(channel)
+    };
+    unanswered("patient")?.heartbeat().context("two thousand may wait")?;
+    effects.with(INTEGRATION, &["eventQueueSize"], "set eventQueueSize 4", || {
+        let ended = end_of(&unanswered("full")?)?;
+        ensure!(ended == responsive, "{ended:?}");
+        Ok(())
+    })?;
+    effects.finish()
+}
