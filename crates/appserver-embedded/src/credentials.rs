@@ -5,7 +5,7 @@
 //! password itself; the version is read from the store at every use, so a change in any process counts at once.
 
 use crate::Shared;
-use crate::db::{fault, int, unreadable};
+use crate::db::{Db, fault, int, unreadable};
 use crate::events;
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
@@ -140,6 +140,39 @@ impl Accounts {
     }
 }
 
+/// The account of somebody who knew the password, unless that has expired and must be changed first. authservice.md 10
+fn expired(account: Account, rules: &crate::PasswordRules) -> PortResult<Account> {
+    match account.password_expires_days {
+        Some(days) if days < 0 && rules.enforce_change_on_expiry => {
+            Err(PortError::PasswordExpired { days: days.saturating_neg() })
+        }
+        _ => Ok(account),
+    }
+}
+
+/// Voids the tokens that were issued until now, of one user or of everybody.
+pub(crate) async fn revoke(db: &Db, user: Option<&UserId>) -> PortResult<()> {
+    let mut tx = db.begin().await?;
+    let now = tx.now;
+    if let Some(user) = user {
+        let changed = sqlx::query("UPDATE credentials SET tokens_revoked_before = ? WHERE user_id = ?")
+            .bind(now)
+            .bind(user.as_str())
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
+        if changed.rows_affected() == 0 {
+            return Err(PortError::NotFound { what: "user" });
+        }
+        events::append(&mut tx, user, &Event::CredentialsChanged).await?;
+    } else {
+        events::put_fact(&mut tx, SYSTEM_REVOCATION, &now.to_string()).await?;
+        // The event of everybody names nobody.
+        events::append(&mut tx, &UserId::new(""), &Event::CredentialsChanged).await?;
+    }
+    tx.commit().await
+}
+
 #[async_trait]
 impl Credentials for Accounts {
     async fn verify_password(&self, user: &UserId, password: &str) -> PortResult<Account> {
@@ -161,7 +194,7 @@ impl Credentials for Accounts {
         let keep_ms = i64::from(rules.verified_cache) * 1_000;
         if verified.is_fresh(&tag, now, keep_ms) {
             metrics::counter!("appserver_password_verifications_total", "result" => "cached").increment(1);
-            return Ok(record.account);
+            return expired(record.account, &rules);
         }
         // Several requests of one client come at once: who waited for his turn may find it done.
         let done = || verified.is_fresh(&tag, now, keep_ms);
@@ -172,7 +205,7 @@ impl Credentials for Accounts {
             }
             verified.remember(tag, now);
             metrics::counter!("appserver_password_verifications_total", "result" => "verified").increment(1);
-            return Ok(record.account);
+            return expired(record.account, &rules);
         }
         if rules.maximum_failed_logins > 0 {
             self.count(user, false).await?;
@@ -200,24 +233,6 @@ impl Credentials for Accounts {
     }
 
     async fn revoke_tokens(&self, user: Option<&UserId>) -> PortResult<()> {
-        let mut tx = self.shared.db.begin().await?;
-        let now = tx.now;
-        if let Some(user) = user {
-            let changed = sqlx::query("UPDATE credentials SET tokens_revoked_before = ? WHERE user_id = ?")
-                .bind(now)
-                .bind(user.as_str())
-                .execute(tx.conn())
-                .await
-                .map_err(fault)?;
-            if changed.rows_affected() == 0 {
-                return Err(PortError::NotFound { what: "user" });
-            }
-            events::append(&mut tx, user, &Event::CredentialsChanged).await?;
-        } else {
-            events::put_fact(&mut tx, SYSTEM_REVOCATION, &now.to_string()).await?;
-            // The event of everybody names nobody.
-            events::append(&mut tx, &UserId::new(""), &Event::CredentialsChanged).await?;
-        }
-        tx.commit().await
+        revoke(&self.shared.db, user).await
     }
 }

@@ -25,6 +25,7 @@ mod processes;
 mod provisioning;
 mod push;
 mod push_sender;
+mod revocation;
 mod seal;
 mod services;
 mod settings;
@@ -37,6 +38,7 @@ pub use db::OpenError;
 pub use management::{Administrators, Contacts, Diag, Groups, IpDeviceMgmt, ServiceProviders, Users};
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};
+pub use revocation::LongLivedTokens;
 pub use settings::{
     AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
     NotificationPushServer, PasswordRules, PushNotification,

@@ -118,7 +118,10 @@ context! {
             Parameter::new("lockoutInSeconds", Kind::integer(10, 86_400)).default("300").unit("seconds");
         /// How long a verified password is taken for good without hashing it again; a changed password counts at once.
         pub verified_cache: u32 =
-            Parameter::new("verifiedCacheInSeconds", Kind::integer(0, 600)).default("60").unit("seconds");
+            Parameter::new("verifiedCacheInSeconds", Kind::integer(0, 3_600)).default("600").unit("seconds");
+        /// Whether a login with an expired password is refused.
+        pub enforce_change_on_expiry: bool =
+            Parameter::new("enforcePasswordChangeOnExpiry", Kind::Boolean).default("false");
     }
 }
 
@@ -133,6 +136,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         EventRetention::CONTEXT,
         EventLimits::CONTEXT,
         PasswordRules::CONTEXT,
+        crate::revocation::LongLivedTokens::CONTEXT,
         tree::DeviceType::CONTEXT,
         tree::ActivatableFeature::CONTEXT,
         tree::OciAccess::CONTEXT,

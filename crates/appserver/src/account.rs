@@ -70,10 +70,13 @@ pub struct Account {
     pub password_expires_days: Option<i64>,
 }
 
-/// Who a request is made as, after authentication.
+/// Who a request is made as, after authentication. Nothing else proves anybody: it can be made from a verified account
+/// ([`Principal::of`], which only the container's authenticator may call) or from a verified certificate
+/// ([`Principal::client_application`], only CTI); clippy holds both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// A subscriber.
+    #[non_exhaustive]
     Subscriber {
         /// Its id.
         user_id: UserId,
@@ -83,6 +86,7 @@ pub enum Principal {
         group: String,
     },
     /// An administrator.
+    #[non_exhaustive]
     Administrator {
         /// Its id.
         user_id: UserId,
@@ -90,6 +94,7 @@ pub enum Principal {
         level: AdminLevel,
     },
     /// A client application known by its certificate (CTI).
+    #[non_exhaustive]
     ClientApplication {
         /// Common name of the certificate, listed in `AS_CLI/System/ClientIdentity`.
         client_id: String,
@@ -97,6 +102,10 @@ pub enum Principal {
 }
 
 impl Principal {
+    /// The principal of a client application whose certificate was verified and is listed.
+    pub fn client_application(client_id: String) -> Self {
+        Self::ClientApplication { client_id }
+    }
     /// The principal of a verified account.
     pub fn of(account: Account) -> Self {
         match account.kind {
@@ -136,7 +145,8 @@ pub trait Credentials: Send + Sync {
     /// forget them when the password changes, in every process.
     ///
     /// # Errors
-    /// `CredentialsRefused` for unknown users, wrong passwords and locked accounts alike, with equal work.
+    /// `CredentialsRefused` for unknown users, wrong passwords and locked accounts alike, with equal work; `PasswordExpired`
+    /// for the right password where the application server enforces its change.
     async fn verify_password(&self, user: &UserId, password: &str) -> PortResult<Account>;
 
     /// The account of a user id, without proof.

@@ -9,6 +9,12 @@ pub enum PortError {
     /// User id or password wrong, account locked, user unknown: never told apart towards the outside.
     #[error("credentials refused")]
     CredentialsRefused,
+    /// User id and password are right, but the password has expired and another is demanded first.
+    #[error("the password has expired")]
+    PasswordExpired {
+        /// Days since it did.
+        days: i64,
+    },
     /// The named thing does not exist.
     #[error("{what} not found")]
     NotFound {

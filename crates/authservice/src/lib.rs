@@ -19,13 +19,14 @@ mod tests;
 mod wire;
 
 pub use settings::{
-    AllowedRole, AllowedScope, CiscoIdentityProvider, FailureLimits, Federation, IdentityProviderScopes,
-    MODULE, Partner,
+    AllowedOrigin, AllowedRole, AllowedScope, CiscoIdentityProvider, ExemptSource, FailureLimits, Federation,
+    IdentityProviderScopes, MODULE, Partner, TokenLimits,
 };
 
 use openadp_settings::Module;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Outgoing};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the application, as operators know it.
 const NAME: &str = "AuthenticationService";
@@ -37,20 +38,24 @@ pub const APPLICATION: ApplicationSpec =
 const MODULES: &[Module] = &[MODULE, openadp_token::MODULE, openadp_keystore::MODULE];
 
 fn build(host: &Host) -> Result<Application, BuildError> {
-    let edge = compose(
-        host.authenticator.clone(),
-        host.clock.clone(),
-        host.require_ports()?.credentials,
-        host.keystore.clone(),
+    host.require_ports()?;
+    let farm = service::Farm::new(
         &host.store,
+        host.keystore.clone(),
+        host.clock.clone(),
+        host.data_dir.clone(),
+        Some(Outgoing::new(host.tls.clone(), host.tasks.clone())),
     );
+    host.tasks.spawn(farm.clone().run(host.shutdown.clone()));
+    let edge =
+        compose(host.authenticator.clone(), host.clock.clone(), farm, host.keystore.clone(), &host.store);
     Ok(Application { name: NAME, mounts: vec![Mount::new("/authService", http::router(edge))] })
 }
 
 fn compose(
     authenticator: openadp_webcontainer::Authenticator,
     clock: Arc<dyn openadp_appserver::Clock>,
-    credentials: Arc<dyn openadp_appserver::Credentials>,
+    farm: service::Farm,
     keystore: Arc<openadp_keystore::KeyStore>,
     store: &Arc<openadp_settings::Store>,
 ) -> http::Edge {
@@ -59,16 +64,23 @@ fn compose(
         authenticator: authenticator.clone(),
         clock: clock.clone(),
         failures: Arc::default(),
+        farm: farm.clone(),
+        in_progress: Arc::default(),
+        keys: http::ClientKeys::default(),
         keystore: keystore.clone(),
         limits: store.live(),
+        token_limits: store.live(),
+        per_user: Arc::new(service::Rates::new(Duration::from_mins(1))),
+        per_certificate: Arc::new(service::Rates::new(Duration::from_secs(1))),
+        store: store.clone(),
         minter: service::Minter {
             clock: clock.clone(),
-            credentials,
+            farm,
             keystore: keystore.clone(),
             settings: settings.clone(),
             signing: service::Minter::slots(),
         },
         settings: settings.clone(),
-        validator: service::Validator { authenticator, clock, keystore, settings },
+        validator: service::Validator { authenticator },
     }
 }

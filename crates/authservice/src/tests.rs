@@ -65,7 +65,11 @@ impl Credentials for Fake {
     async fn verify_password(&self, user: &UserId, password: &str) -> PortResult<Account> {
         self.checked.fetch_add(1, Ordering::SeqCst);
         self.up()?;
-        if password == "right" { Ok(Self::account_of(user)) } else { Err(PortError::CredentialsRefused) }
+        match (password, user.as_str()) {
+            ("right", "must-change@bw.example") => Err(PortError::PasswordExpired { days: 3 }),
+            ("right", _) => Ok(Self::account_of(user)),
+            _ => Err(PortError::CredentialsRefused),
+        }
     }
     async fn account(&self, user: &UserId) -> PortResult<Account> {
         self.up().map(|()| Self::account_of(user))
@@ -141,7 +145,9 @@ impl Bed {
         keystore.rotate(KeyType::P256).unwrap();
         let fake = Arc::new(Fake::default());
         let authenticator = Authenticator::new(&store, keystore.clone(), Some(fake.clone()), clock.clone());
-        let edge = crate::compose(authenticator, clock.clone(), fake.clone(), keystore.clone(), &store);
+        let farm =
+            crate::service::Farm::new(&store, keystore.clone(), clock.clone(), dir.path().to_owned(), None);
+        let edge = crate::compose(authenticator, clock.clone(), farm, keystore.clone(), &store);
         Self { clock, fake, keystore, router: crate::http::router(edge), store, _dir: dir }
     }
 
@@ -375,6 +381,170 @@ async fn guessing_is_slowed_down_without_locking_the_user_out() {
     bed.set("FailureLimits", "failureBurstPerSource", "4");
     assert_eq!(bed.token("carol@bw.example", "wrong", FAR).await.refusal().0, 401);
     assert_eq!(bed.token("dave@bw.example", "right", FAR).await.refusal().0, 429, "the source as a whole");
+}
+
+#[tokio::test]
+async fn pages_on_the_list_may_ask_and_others_learn_nothing() {
+    let bed = Bed::new();
+    let (good, url) = ("https://portal.example.net", format!("/token?key={}", CLIENT.key()));
+    let add = |origin: &str| {
+        let values = BTreeMap::from([("origin".to_owned(), Some(origin.to_owned()))]);
+        let values = values.into_iter().map(|(name, value)| (name, value.unwrap())).collect();
+        let context = "ADP_CLI/Applications/AuthenticationService/AllowedOrigins".to_owned();
+        let change = Change {
+            author: Author("test".to_owned()),
+            comment: None,
+            edits: vec![Edit::Add { context, values }],
+            force: false,
+        };
+        bed.store.commit(&change, OffsetDateTime::UNIX_EPOCH).map(drop)
+    };
+    let preflight = |origin: &str| {
+        Request::options("/token").header("origin", origin).header("access-control-request-method", "GET")
+    };
+    let refused = bed.send(FAR, preflight(good), "").await;
+    assert_eq!(refused.refusal(), (403, "access_denied".to_owned()), "the list is empty by default");
+    assert_eq!(refused.header("access-control-allow-origin"), None);
+    for bad in ["*", "null", "https://portal.example.net/", "https://*.example.net"] {
+        assert!(add(bad).is_err(), "{bad}");
+    }
+    add(good).unwrap();
+    let allowed = bed.send(FAR, preflight(good), "").await;
+    assert_eq!((allowed.status.as_u16(), allowed.body.as_str()), (204, ""));
+    for (name, value) in [
+        ("access-control-allow-origin", good),
+        ("access-control-allow-methods", "GET, POST, OPTIONS"),
+        ("access-control-allow-headers", "authorization, content-type, x-broadworks-no-authchallenge"),
+        ("access-control-max-age", "600"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(allowed.header(name), Some(value), "{name}");
+    }
+    assert_eq!(bed.fake.checked.load(Ordering::SeqCst), 0, "no login, failed or not");
+    for other in
+        ["https://portal.example.net:8443", "http://portal.example.net", "https://PORTAL.example.net", "null"]
+    {
+        let got = bed.send(FAR, preflight(other), "").await;
+        assert_eq!((got.status.as_u16(), got.header("access-control-allow-origin")), (403, None), "{other}");
+        let got =
+            bed.send(FAR, basic("alice@bw.example", "right").uri(&url).header("origin", other), "").await;
+        assert_eq!((got.status.as_u16(), got.header("access-control-allow-origin")), (200, None), "{other}");
+        assert_eq!(got.header("vary"), Some("origin"));
+    }
+    for (password, status) in [("right", 200), ("wrong", 401)] {
+        let got =
+            bed.send(FAR, basic("alice@bw.example", password).uri(&url).header("origin", good), "").await;
+        assert_eq!((got.status.as_u16(), got.header("access-control-allow-origin")), (status, Some(good)));
+        assert_eq!(got.header("access-control-allow-credentials"), None);
+    }
+    assert_eq!(bed.send(FAR, Request::options("/token"), "").await.status.as_u16(), 405, "no page asks");
+}
+
+#[tokio::test]
+async fn an_expired_password_shows_to_those_who_are_trusted_with_it() {
+    let bed = Bed::new();
+    let public = bed.token("must-change@bw.example", "right", FAR).await;
+    assert_eq!(public.refusal(), (401, "invalid_client".to_owned()));
+    assert_eq!(public.body, bed.token("must-change@bw.example", "wrong", FAR).await.body, "as a wrong one");
+    let trusted = bed.token("must-change@bw.example", "right", NEAR).await;
+    assert_eq!(trusted.refusal(), (403, "password_expired".to_owned()));
+    assert!(trusted.body.contains("3 days ago"), "{trusted:?}");
+    let wrong = bed.token("must-change@bw.example", "wrong", NEAR).await;
+    assert_eq!(wrong.refusal(), (401, "invalid_client".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_may_end_with_the_password() {
+    let bed = Bed::new();
+    let lifetime = async |user: &str| {
+        let token = CLIENT.unwrap(&bed.token(user, "right", FAR).await.body);
+        bed.claims(&token).lifetime()
+    };
+    assert_eq!(lifetime("soon@bw.example").await, 720 * 3600);
+    bed.set("TokenManagement", "capTokenAtPasswordExpiry", "true");
+    assert_eq!(lifetime("soon@bw.example").await, 4 * 86_400);
+    assert_eq!(lifetime("alice@bw.example").await, 720 * 3600, "whose password never expires");
+    assert_eq!(lifetime("expired@bw.example").await, 720 * 3600, "it is not enforced");
+}
+
+#[tokio::test]
+async fn a_user_has_its_own_share_and_nobody_else_can_use_it_up() {
+    let bed = Bed::new();
+    bed.set("TokenLimits", "tokensPerMinutePerUser", "2");
+    for _ in 0..4 {
+        assert_eq!(bed.token("alice@bw.example", "wrong", FAR).await.refusal().0, 401);
+    }
+    for _ in 0..2 {
+        assert_eq!(bed.token("alice@bw.example", "right", "198.51.100.1:1").await.status, StatusCode::OK);
+    }
+    let third = bed.token("Alice@bw.example", "right", "198.51.100.2:1").await;
+    assert_eq!(third.refusal(), (429, "slow_down".to_owned()));
+    assert_eq!(third.header("retry-after"), Some("30"));
+    assert_eq!(bed.token("bob@bw.example", "right", FAR).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_kind_of_the_key_decides_how_tokens_are_signed() {
+    let bed = Bed::new();
+    for (word, algorithm) in [("RSA-PSS-2048", "PS256"), ("P-256", "ES256"), ("RSA-2048", "RS256")] {
+        bed.set("KeyManagement/Rotation", "keyType", word);
+        for key in bed.keystore.keys() {
+            bed.keystore.revoke(&key.kid).unwrap();
+        }
+        let token = CLIENT.unwrap(&bed.token("alice@bw.example", "right", FAR).await.body);
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        let header: Value = serde_json::from_slice(&header).unwrap();
+        assert_eq!(header["alg"], algorithm);
+        assert_eq!(bed.claims(&token).sub, "alice@bw.example");
+    }
+}
+
+#[tokio::test]
+async fn peers_prove_themselves_and_others_find_nothing() {
+    const SECRET: &str = "a secret of the whole farm";
+    let bed = Bed::new();
+    let ask = async |method: &str, path: &str, body: &str, secret: &str, forwarded: bool| {
+        let proof = openadp_keystore::prove_peer(secret, method, path, body.as_bytes(), NOW).unwrap();
+        let mut request = Request::builder().method(method).uri(path).header("x-openadp-peer", proof);
+        if forwarded {
+            request = request.header("x-forwarded-for", "192.0.2.1");
+        }
+        bed.send(FAR, request, body).await
+    };
+    let claim = r#"{"claimant":"another"}"#;
+    let calls = [
+        ("GET", "/keys", ""),
+        ("POST", "/validate", "token=x.y.z"),
+        ("POST", "/ring", "{}"),
+        ("POST", "/claim", claim),
+    ];
+    for (method, path, body) in calls {
+        assert_eq!(
+            ask(method, path, body, SECRET, false).await.status,
+            StatusCode::NOT_FOUND,
+            "no secret is set"
+        );
+    }
+    bed.set("KeyManagement/PeerAccess", "peerSecret", SECRET);
+    for (method, path, body) in calls {
+        assert_eq!(ask(method, path, body, SECRET, false).await.status, StatusCode::OK, "{path}");
+        assert_eq!(ask(method, path, body, SECRET, true).await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(
+            ask(method, path, body, "another secret, as long", false).await.status,
+            StatusCode::NOT_FOUND
+        );
+        let nobody = bed.send(NEAR, Request::builder().method(method).uri(path), body).await;
+        let local = matches!(path, "/keys" | "/validate");
+        assert_eq!(nobody.status == StatusCode::OK, local, "{path}: this machine reads no private keys");
+    }
+    let ring = ask("POST", "/ring", "{}", SECRET, false).await.body;
+    let dir = tempfile::tempdir().unwrap();
+    let other = KeyStore::open(dir.path(), MachineKey::ephemeral().unwrap()).unwrap();
+    assert!(other.import(&ring, openadp_keystore::ImportMode::Merge, Some("another secret")).is_err());
+    other.import(&ring, openadp_keystore::ImportMode::Merge, Some(SECRET)).unwrap();
+    assert_eq!(other.active().unwrap().kid(), bed.keystore.active().unwrap().kid());
+    let answer = ask("POST", "/claim", claim, SECRET, false).await.body;
+    assert_eq!(answer, r#"{"keys":true,"granted":false}"#, "there are keys already");
 }
 
 #[tokio::test]

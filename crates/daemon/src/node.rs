@@ -15,7 +15,7 @@ use openadp_listener::{ConnectionHandler, InterfaceState, Listeners};
 use openadp_settings::{Registry, Store};
 use openadp_tls::{InterfaceKind, Tls};
 use openadp_wake::Wake;
-use openadp_webcontainer::{Authenticator, BuildError, Deployments, Host, WebContainer};
+use openadp_webcontainer::{Authenticator, BuildError, Deployments, Host, Outgoing, WebContainer};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -217,11 +217,12 @@ impl Node {
         };
         let ports = server.as_ref().map(EmbeddedApplicationServer::ports);
         let host = Host {
-            authenticator: Authenticator::new(
+            authenticator: Authenticator::with_remote(
                 &store,
                 keystore.clone(),
                 ports.as_ref().map(|ports| ports.credentials.clone()),
                 options.clock.clone(),
+                Some(Outgoing::new(tls.clone(), edge.tasks.clone())),
             ),
             clock: options.clock.clone(),
             data_dir: data_dir.clone(),

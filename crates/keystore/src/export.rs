@@ -231,6 +231,7 @@ fn check(key: &Carried, machine_key: &MachineKey) -> Result<Record, KeyStoreErro
         until: if key.state == KeyState::Retiring { key.until } else { None },
         spki: key.spki.clone(),
         sealed,
+        revoked: false,
     })
 }
 

@@ -56,7 +56,7 @@ impl PublicJwk {
     pub(crate) fn from_spki(algorithm: Algorithm, spki: &[u8]) -> Result<Self, KeyStoreError> {
         let bad = KeyStoreError::Crypto { what: "read a public key" };
         match algorithm {
-            Algorithm::Rs256 => {
+            Algorithm::Ps256 | Algorithm::Rs256 => {
                 let Ok(key) = RsaPublicKey::from_der(spki) else { return Err(bad) };
                 Ok(Self::rsa(
                     key.modulus().big_endian_without_leading_zero(),
@@ -112,6 +112,10 @@ pub struct SetEntry {
     /// `sig`.
     #[serde(rename = "use")]
     pub usage: &'static str,
+    /// Its state, for peers.
+    pub state: &'static str,
+    /// When it was made, seconds since 1970; for peers.
+    pub created: i64,
 }
 
 /// A JSON Web Key set (RFC 7517 section 5).
@@ -119,6 +123,9 @@ pub struct SetEntry {
 pub struct PublicJwks {
     /// Every key that verifies.
     pub keys: Vec<SetEntry>,
+    /// Ids of keys that an operator voided, for peers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
 }
 
 /// Whether a text has the form of a key id. authservice.md 14

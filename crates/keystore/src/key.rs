@@ -6,7 +6,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -17,6 +17,9 @@ pub enum Algorithm {
     /// ECDSA over P-256 with SHA-256.
     #[serde(rename = "ES256")]
     Es256,
+    /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
+    Ps256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
@@ -27,6 +30,7 @@ impl Algorithm {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::Ps256 => "PS256",
             Self::Rs256 => "RS256",
         }
     }
@@ -44,11 +48,18 @@ pub enum KeyType {
     Rsa3072,
     /// RSA of 4096 bits, for RS256.
     Rsa4096,
+    /// RSA of 2048 bits, for PS256.
+    RsaPss2048,
+    /// RSA of 3072 bits, for PS256.
+    RsaPss3072,
+    /// RSA of 4096 bits, for PS256.
+    RsaPss4096,
 }
 
 impl KeyType {
     /// The words that operators type.
-    pub const WORDS: [&'static str; 4] = ["RSA-2048", "RSA-3072", "RSA-4096", "P-256"];
+    pub const WORDS: [&'static str; 7] =
+        ["RSA-2048", "RSA-3072", "RSA-4096", "RSA-PSS-2048", "RSA-PSS-3072", "RSA-PSS-4096", "P-256"];
 
     /// The kind of key that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
@@ -57,6 +68,9 @@ impl KeyType {
             "RSA-2048" => Some(Self::Rsa2048),
             "RSA-3072" => Some(Self::Rsa3072),
             "RSA-4096" => Some(Self::Rsa4096),
+            "RSA-PSS-2048" => Some(Self::RsaPss2048),
+            "RSA-PSS-3072" => Some(Self::RsaPss3072),
+            "RSA-PSS-4096" => Some(Self::RsaPss4096),
             _ => None,
         }
     }
@@ -71,10 +85,10 @@ pub(crate) struct Fresh {
 /// Makes a key. RSA takes a tenth of a second to seconds, by size and luck.
 pub(crate) fn generate(kind: KeyType) -> Result<Fresh, KeyStoreError> {
     let failed = |_| KeyStoreError::Crypto { what: "generate a key" };
-    let rsa = |size| -> Result<Fresh, KeyStoreError> {
+    let rsa = |size, algorithm| -> Result<Fresh, KeyStoreError> {
         let pair = RsaKeyPair::generate(size).map_err(failed)?;
         let der: Pkcs8V1Der<'static> = pair.as_der().map_err(failed)?;
-        Ok(Fresh { algorithm: Algorithm::Rs256, pkcs8: Zeroizing::new(der.as_ref().to_vec()) })
+        Ok(Fresh { algorithm, pkcs8: Zeroizing::new(der.as_ref().to_vec()) })
     };
     match kind {
         KeyType::P256 => {
@@ -82,9 +96,12 @@ pub(crate) fn generate(kind: KeyType) -> Result<Fresh, KeyStoreError> {
             let der = pair.to_pkcs8v1().map_err(failed)?;
             Ok(Fresh { algorithm: Algorithm::Es256, pkcs8: Zeroizing::new(der.as_ref().to_vec()) })
         }
-        KeyType::Rsa2048 => rsa(KeySize::Rsa2048),
-        KeyType::Rsa3072 => rsa(KeySize::Rsa3072),
-        KeyType::Rsa4096 => rsa(KeySize::Rsa4096),
+        KeyType::Rsa2048 => rsa(KeySize::Rsa2048, Algorithm::Rs256),
+        KeyType::Rsa3072 => rsa(KeySize::Rsa3072, Algorithm::Rs256),
+        KeyType::Rsa4096 => rsa(KeySize::Rsa4096, Algorithm::Rs256),
+        KeyType::RsaPss2048 => rsa(KeySize::Rsa2048, Algorithm::Ps256),
+        KeyType::RsaPss3072 => rsa(KeySize::Rsa3072, Algorithm::Ps256),
+        KeyType::RsaPss4096 => rsa(KeySize::Rsa4096, Algorithm::Ps256),
     }
 }
 
@@ -120,7 +137,7 @@ impl SigningKey {
                 let spki = pair.public_key().as_der().map_err(|_| failed())?;
                 (Pair::Ec(pair), spki)
             }
-            Algorithm::Rs256 => {
+            Algorithm::Ps256 | Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| failed())?;
                 let spki = pair.public_key().as_der().map_err(|_| failed())?;
                 (Pair::Rsa(pair), spki)
@@ -155,8 +172,10 @@ impl SigningKey {
         match &self.pair {
             Pair::Ec(pair) => pair.sign(&random, message).map(|s| s.as_ref().to_vec()).map_err(failed),
             Pair::Rsa(pair) => {
+                let padding: &'static dyn RsaEncoding =
+                    if self.algorithm == Algorithm::Ps256 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
+                pair.sign(padding, &random, message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
         }
@@ -178,6 +197,7 @@ impl VerifyKey {
         let failed = |_| KeyStoreError::Crypto { what: "read a public key" };
         let public = match algorithm {
             Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, spki).map_err(failed)?,
+            Algorithm::Ps256 => ParsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, spki).map_err(failed)?,
             Algorithm::Rs256 => ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki).map_err(failed)?,
         };
         let jwk = PublicJwk::from_spki(algorithm, spki)?;
@@ -211,10 +231,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_and_verifies_in_both_algorithms() {
-        for (kind, algorithm, length) in
-            [(KeyType::Rsa2048, Algorithm::Rs256, 256), (KeyType::P256, Algorithm::Es256, 64)]
-        {
+    fn signs_and_verifies_in_all_algorithms() {
+        for (kind, algorithm, length) in [
+            (KeyType::Rsa2048, Algorithm::Rs256, 256),
+            (KeyType::RsaPss2048, Algorithm::Ps256, 256),
+            (KeyType::P256, Algorithm::Es256, 64),
+        ] {
             let fresh = generate(kind).unwrap();
             assert_eq!(fresh.algorithm, algorithm);
             let key = SigningKey::from_pkcs8(algorithm, &fresh.pkcs8).unwrap();
@@ -237,5 +259,18 @@ mod tests {
         assert!(SigningKey::from_pkcs8(Algorithm::Es256, b"garbage").is_err());
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &fresh.pkcs8).unwrap();
         assert!(VerifyKey::new(Algorithm::Rs256, key.spki(), None).is_err());
+        // One and the same RSA key: what it signed in one way does not verify in the other.
+        let fresh = generate(KeyType::Rsa2048).unwrap();
+        let pkcs1 = SigningKey::from_pkcs8(Algorithm::Rs256, &fresh.pkcs8).unwrap();
+        let pss = SigningKey::from_pkcs8(Algorithm::Ps256, &fresh.pkcs8).unwrap();
+        let as_pss = VerifyKey::new(Algorithm::Ps256, pss.spki(), None).unwrap();
+        assert!(as_pss.verify(b"message", &pss.sign(b"message").unwrap()));
+        assert!(!as_pss.verify(b"message", &pkcs1.sign(b"message").unwrap()));
+    }
+
+    #[test]
+    fn every_word_names_a_kind_of_key() {
+        assert!(KeyType::WORDS.iter().all(|word| KeyType::from_word(word).is_some()));
+        assert_eq!(KeyType::from_word("RSA-1024"), None);
     }
 }

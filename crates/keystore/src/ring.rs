@@ -6,9 +6,9 @@
 use crate::{Algorithm, KeyStoreError};
 use serde::{Deserialize, Serialize};
 
-/// Keys that a ring holds at most, without retired ones: a rotation a month over the longest life of a token (180 days)
-/// needs eight.
-pub const MAX_KEYS: usize = 16;
+/// Keys that a ring holds at most, without retired ones: a rotation a week over the longest life of a token (180 days) needs
+/// twenty-eight.
+pub const MAX_KEYS: usize = 32;
 /// Retired keys whose ids are remembered, so that an old file does not bring them back.
 const MAX_RETIRED: usize = 64;
 /// Seconds that a key verifies after it signed last: the longest life of a token (4320 hours) and ten minutes for clocks
@@ -58,6 +58,9 @@ pub(crate) struct Record {
     /// PKCS#8 sealed with the machine key, base64url; only while pending or active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sealed: Option<String>,
+    /// Whether an operator voided it, rather than its time being over: other nodes follow only the former.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) revoked: bool,
 }
 
 impl std::fmt::Debug for Record {
@@ -88,6 +91,23 @@ pub(crate) struct Ring {
     /// Names the set of keys that a farm shares.
     pub(crate) set_id: String,
     pub(crate) keys: Vec<Record>,
+}
+
+/// When keys are made and promoted by themselves; both in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// From the creation of one key until the next one signs; 0 for never.
+    pub(crate) period: i64,
+    /// How long a key only verifies before it signs.
+    pub(crate) publication: i64,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    Generate,
+    Nothing,
+    Promote(String),
 }
 
 /// How an import treats the keys that are there.
@@ -150,6 +170,7 @@ impl Ring {
     pub(crate) fn revoke(&mut self, kid: &str) -> Result<(), KeyStoreError> {
         let position = self.position(kid)?;
         self.keys[position].retire();
+        self.keys[position].revoked = true;
         self.bound();
         Ok(())
     }
@@ -165,6 +186,28 @@ impl Ring {
         }
         self.bound();
         any
+    }
+
+    /// What a schedule asks for now. All times count from the creation of the active key, so that every node of a farm comes
+    /// to the same.
+    pub(crate) fn step(&self, schedule: Schedule, now: i64) -> Step {
+        let (Some(active), 1..) = (self.active(), schedule.period) else { return Step::Nothing };
+        let due = active.created.saturating_add(schedule.period);
+        // The oldest, and by its id among equals: the same one on every node.
+        let next = self
+            .keys
+            .iter()
+            .filter(|key| {
+                key.state == KeyState::Pending && key.sealed.is_some() && key.created >= active.created
+            })
+            .min_by(|one, other| (one.created, &one.kid).cmp(&(other.created, &other.kid)));
+        match next {
+            None if now >= due.saturating_sub(schedule.publication) => Step::Generate,
+            Some(next) if now >= due && now >= next.created.saturating_add(schedule.publication) => {
+                Step::Promote(next.kid.clone())
+            }
+            None | Some(_) => Step::Nothing,
+        }
     }
 
     /// Forgets the oldest retired ids beyond the bound.
@@ -245,8 +288,32 @@ pub(crate) fn unknown(kid: &str) -> KeyStoreError {
 
 #[cfg(test)]
 mod tests {
+    use super::Step as Due;
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_schedule_publishes_first_and_signs_at_the_end_of_the_period() {
+        let schedule = Schedule { period: 1000, publication: 100 };
+        let mut ring = Ring::default();
+        assert_eq!(ring.step(schedule, 5000), Due::Nothing, "the first key is made when it is needed");
+        ring.add(record(1)).unwrap();
+        let first = ring.keys[0].kid.clone();
+        ring.promote(&first, 0).unwrap();
+        assert_eq!(ring.step(schedule, 899), Due::Nothing);
+        assert_eq!(ring.step(schedule, 900), Due::Generate);
+        assert_eq!(ring.step(Schedule { period: 0, ..schedule }, 5000), Due::Nothing, "never by itself");
+        // Two nodes had the same thought; both take the same one.
+        for (kid, created) in [(3, 905), (2, 905), (4, 901)] {
+            ring.add(Record { created, ..record(kid) }).unwrap();
+        }
+        ring.keys.last_mut().unwrap().sealed = None;
+        assert_eq!(ring.step(schedule, 1004), Due::Nothing, "published for less than it should be");
+        assert_eq!(ring.step(schedule, 1005), Due::Promote(record(2).kid));
+        ring.promote(&record(2).kid, 1005).unwrap();
+        assert_eq!(ring.step(schedule, 1900), Due::Nothing, "one is left over, none is made");
+        assert_eq!(ring.step(schedule, 1905), Due::Promote(record(3).kid));
+    }
 
     fn record(kid: u8) -> Record {
         Record {
@@ -258,6 +325,7 @@ mod tests {
             until: None,
             spki: "spki".to_owned(),
             sealed: Some(format!("sealed {kid}")),
+            revoked: false,
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! They run in a host or in the CLI itself; either way every process of the data directory follows within half a second.
 
-use crate::{ImportMode, KeyInfo, KeyStore, KeyStoreError, KeyType, file};
+use crate::{
+    ImportMode, KeyInfo, KeyState, KeyStore, KeyStoreError, KeyType, Peer, PeerAccess, Rotation, file,
+    read_peers, rotation,
+};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Context, Kind, Module, Parameter, Problem, Problems, Rights,
     Settings, Tree, context,
@@ -17,10 +20,23 @@ const EXPORT_NAME: &str = "authService.keys";
 const GUIDE_FOLDER: &str = "/var/broadworks/tmp/";
 const PASSPHRASE: Kind = Kind::secret(256);
 
-const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(&KeyType::WORDS))
-    .default("RSA-2048")
+/// What `keyType` takes: a kind, or the one that `Rotation` sets.
+const KEY_TYPES: [&str; 8] = {
+    let mut words = ["configured"; 8];
+    let mut at = 0;
+    while at < KeyType::WORDS.len() {
+        words[at + 1] = KeyType::WORDS[at];
+        at += 1;
+    }
+    words
+};
+const KEY_TYPE: Parameter = Parameter::new("keyType", Kind::Choice(&KEY_TYPES))
+    .default("configured")
     .mandatory()
-    .help("Kind of the new key: RSA signs with RS256, P-256 with ES256.");
+    .help("Kind of the new key: RSA signs with RS256, RSA-PSS with PS256, P-256 with ES256; configured is what Rotation sets.");
+const FORCE: Parameter = Parameter::new("force", Kind::Boolean)
+    .default("false")
+    .help("Even if a peer is not known to hold the key: it will refuse what is signed from now on.");
 const KID: Parameter =
     Parameter::new("kid", Kind::text(1, 64)).mandatory().help("The key's id, as get shows it.");
 
@@ -59,21 +75,29 @@ const ACTIONS: &[Action] = &[
     },
     Action {
         name: "promoteKey",
-        help: "Lets a pending key sign; the former one verifies until its last token has expired.",
-        arguments: &[KID],
+        help: "Lets a pending key sign; the former one verifies until its last token has expired. Refused while one of the nodes \
+               below Peers is not known to hold the key.",
+        arguments: &[KID, FORCE],
         run: promote_key,
     },
     Action {
         name: "revokeKey",
-        help: "Erases a key at once: all tokens that it signed are void.",
+        help: "Erases a key at once: all tokens that it signed are void. The nodes below Peers follow when they look next.",
         arguments: &[KID],
         run: revoke_key,
     },
     Action {
         name: "rotate",
-        help: "Makes a key and lets it sign at once. On several nodes use generateKey, exportKeys, importKeys, promoteKey.",
+        help: "Makes a key and lets it sign at once. On several nodes use generateKey, then promoteKey; rotate is refused where \
+               there are Peers.",
         arguments: &[KEY_TYPE],
         run: rotate,
+    },
+    Action {
+        name: "getPeers",
+        help: "Lists the nodes below Peers: when each answered last, how many of our keys it holds, and what was wrong.",
+        arguments: &[],
+        run: get_peers,
     },
 ];
 
@@ -90,7 +114,9 @@ context! {
 }
 
 /// All contexts of this crate.
-pub const MODULE: Module = Module::new("keystore").contexts(&[KeyManagement::CONTEXT]);
+pub const MODULE: Module = Module::new("keystore")
+    .contexts(&[KeyManagement::CONTEXT, Rotation::CONTEXT, PeerAccess::CONTEXT, Peer::CONTEXT])
+    .checks(&[rotation::check]);
 
 type Done = Result<ActionOutput, Problems>;
 
@@ -120,8 +146,16 @@ fn argument(arguments: &[Option<String>], index: usize) -> Option<&str> {
     arguments.get(index).and_then(Option::as_deref)
 }
 
-fn key_type(arguments: &[Option<String>]) -> KeyType {
-    argument(arguments, 0).and_then(KeyType::from_word).unwrap_or_default()
+fn configured(context: &ActionContext<'_>) -> KeyType {
+    KeyType::from_word(&context.snapshot.get::<Rotation>().key_type).unwrap_or_default()
+}
+
+fn key_type(context: &ActionContext<'_>, arguments: &[Option<String>]) -> KeyType {
+    argument(arguments, 0).and_then(KeyType::from_word).unwrap_or_else(|| configured(context))
+}
+
+fn peers(context: &ActionContext<'_>) -> Vec<String> {
+    context.snapshot.rows::<Peer>().into_iter().map(|peer| peer.url).collect()
 }
 
 fn lines(lines: Vec<String>) -> ActionOutput {
@@ -132,7 +166,29 @@ fn get(context: &ActionContext<'_>, _: &[Option<String>]) -> Done {
     Ok(ActionOutput { lines: table(&open(context)?.keys()), query: true, ..ActionOutput::default() })
 }
 
-/// The table of keys: header, a line of `=`, one line a key, then the count, as `get` of any table.
+fn get_peers(context: &ActionContext<'_>, _: &[Option<String>]) -> Done {
+    let seen = read_peers(context.data_dir);
+    let ours: Vec<String> = open(context)?
+        .keys()
+        .into_iter()
+        .filter(|key| key.state != KeyState::Retired)
+        .map(|key| key.kid)
+        .collect();
+    let rows: Vec<[String; 4]> = peers(context)
+        .into_iter()
+        .map(|url| {
+            let view = seen.get(&url).cloned().unwrap_or_default();
+            let held = ours.iter().filter(|kid| view.holds.contains(kid)).count();
+            let time = time::OffsetDateTime::from_unix_timestamp(view.seen).ok();
+            let when = if view.seen == 0 { None } else { time.and_then(|time| time.format(&Rfc3339).ok()) };
+            [url, when.unwrap_or_else(|| "never".to_owned()), format!("{held} of {}", ours.len()), view.error]
+        })
+        .collect();
+    let lines = aligned(["URL", "Last Answer", "Keys Held", "Error"], &rows);
+    Ok(ActionOutput { lines, query: true, ..ActionOutput::default() })
+}
+
+/// The table of keys.
 fn table(keys: &[KeyInfo]) -> Vec<String> {
     let header = ["Key Id", "State", "Created", "Size", "Algorithm", "Verifies Until"];
     let date = |time: time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
@@ -149,6 +205,11 @@ fn table(keys: &[KeyInfo]) -> Vec<String> {
             ]
         })
         .collect();
+    aligned(header, &rows)
+}
+
+/// A table: header, a line of `=`, one line a row, then the count, as `get` of any table.
+fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Vec<String> {
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {
             rows.iter().map(|row| row[column].len()).chain([header[column].len()]).max().unwrap_or(0)
@@ -179,6 +240,7 @@ fn export_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Don
             .hint(format!("give a file name, or one below {GUIDE_FOLDER}"))
     })?;
     let store = open(context)?;
+    first_key(context, &store)?;
     let made = match argument(arguments, 1) {
         Some(_) => None,
         None => Some(KeyStore::generate_passphrase().map_err(|error| refuse(&error))?),
@@ -194,6 +256,16 @@ fn export_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Don
         told.push(format!("Passphrase (shown this once): {}", passphrase.as_str()));
     }
     Ok(lines(told))
+}
+
+/// Makes the first key, if there is none; with peers only their agreement does, which the AuthenticationService asks for.
+fn first_key(context: &ActionContext<'_>, store: &KeyStore) -> Result<(), Problems> {
+    if store.active_if_any().is_none() && !peers(context).is_empty() {
+        let problem =
+            Problem::new(context.context.full_path(), "there is no key yet, and a peer may have one");
+        return Err(problem.hint("the first token request gets or makes it; or importKeys").into());
+    }
+    store.active_or(configured(context)).map(drop).map_err(|error| refused(context, &error))
 }
 
 /// Where an export goes: always a plain file below the folder `tmp` of the data directory, whoever runs the command.
@@ -226,12 +298,23 @@ fn import_keys(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Don
 }
 
 fn generate_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
-    let kid = open(context)?.generate(key_type(arguments)).map_err(|error| refused(context, &error))?;
+    let kid =
+        open(context)?.generate(key_type(context, arguments)).map_err(|error| refused(context, &error))?;
     Ok(lines(vec![kid]))
 }
 
 fn promote_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
     let kid = argument(arguments, 0).unwrap_or_default();
+    if argument(arguments, 1) != Some("true") {
+        let (seen, now) = (read_peers(context.data_dir), context.now.unix_timestamp());
+        let missing = |url: &String| !seen.get(url).is_some_and(|view| view.confirms(kid, now));
+        if let Some(url) = peers(context).into_iter().find(missing) {
+            let why = seen.get(&url).map(|view| view.error.as_str()).filter(|error| !error.is_empty());
+            let reason = format!("{url} is not known to hold the key: {}", why.unwrap_or("not seen yet"));
+            let problem = Problem::new(context.context.full_path(), reason);
+            return Err(problem.hint("getPeers shows what each holds; force true promotes anyway").into());
+        }
+    }
     open(context)?.promote(kid).map_err(|error| refused(context, &error))?;
     Ok(ActionOutput::default())
 }
@@ -243,6 +326,12 @@ fn revoke_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done
 }
 
 fn rotate(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
-    let kid = open(context)?.rotate(key_type(arguments)).map_err(|error| refused(context, &error))?;
+    if !peers(context).is_empty() {
+        let problem =
+            Problem::new(context.context.full_path(), "the peers do not hold a key that is made just now");
+        return Err(problem.hint("generateKey, then promoteKey").into());
+    }
+    let kid =
+        open(context)?.rotate(key_type(context, arguments)).map_err(|error| refused(context, &error))?;
     Ok(lines(vec![kid]))
 }

@@ -4,8 +4,8 @@ use crate::export;
 use crate::file::{self, Paths, Stamp};
 use crate::jwk::{PublicJwks, SetEntry};
 use crate::key::{self, Fresh, SigningKey, VerifyKey};
-use crate::ring::{ImportMode, KeyState, Record, Ring};
-use crate::{Algorithm, KeyStoreError, KeyType};
+use crate::ring::{ImportMode, KeyState, Record, Ring, Schedule, Step};
+use crate::{Algorithm, KeyStoreError, KeyType, Rotation};
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -39,6 +39,21 @@ pub struct KeyInfo {
     pub created: OffsetDateTime,
     /// Until when a retiring key verifies.
     pub until: Option<OffsetDateTime>,
+    /// Whether its private half is here: it signs, or could be promoted.
+    pub can_sign: bool,
+}
+
+/// What the schedule did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheduled {
+    /// Made a pending key of this id.
+    Generated(String),
+    /// Nothing was due.
+    Nothing,
+    /// Let the key of this id sign.
+    Promoted(String),
+    /// A key of this id is due to sign, and not every peer holds it.
+    Waiting(String),
 }
 
 /// What an import did.
@@ -124,6 +139,14 @@ impl KeyStore {
     /// # Errors
     /// The first key cannot be made or stored.
     pub fn active(&self) -> Result<Arc<SigningKey>, KeyStoreError> {
+        self.active_or(KeyType::default())
+    }
+
+    /// As [`active`](Self::active), with the kind of the key that is made if there is none.
+    ///
+    /// # Errors
+    /// As [`active`](Self::active).
+    pub fn active_or(&self, kind: KeyType) -> Result<Arc<SigningKey>, KeyStoreError> {
         self.look();
         if let Some(key) = &self.current.load().active {
             return Ok(key.clone());
@@ -137,7 +160,7 @@ impl KeyStore {
                 ring.keys.iter().find(|key| key.state == KeyState::Pending).map(|key| key.kid.clone());
             let kid = match pending {
                 Some(kid) => kid,
-                None => self.add(ring, key::generate(KeyType::default())?, now)?,
+                None => self.add(ring, key::generate(kind)?, now)?,
             };
             ring.promote(&kid, now)
         })?;
@@ -164,13 +187,17 @@ impl KeyStore {
         let now = (self.now)().unix_timestamp();
         let loaded = self.current.load();
         let keys = loaded.ring.keys.iter().filter_map(|record| loaded.verify.get(&record.kid));
+        let state = |kid: &str| loaded.ring.find(kid);
         let keys = keys.filter(|key| key.until().is_none_or(|until| now <= until)).map(|key| SetEntry {
             key: key.jwk().clone(),
             kid: key.kid().to_owned(),
             alg: key.algorithm().name(),
             usage: "sig",
+            state: state(key.kid()).map_or("", |record| record.state.name()),
+            created: state(key.kid()).map_or(0, |record| record.created),
         });
-        PublicJwks { keys: keys.collect() }
+        let revoked = loaded.ring.keys.iter().filter(|record| record.revoked);
+        PublicJwks { keys: keys.collect(), revoked: revoked.map(|record| record.kid.clone()).collect() }
     }
 
     /// All keys, retired ones too.
@@ -186,6 +213,7 @@ impl KeyStore {
             bits: record.bits,
             created: time(record.created),
             until: record.until.map(time),
+            can_sign: record.sealed.is_some(),
         };
         loaded.ring.keys.iter().map(info).collect()
     }
@@ -235,6 +263,61 @@ impl KeyStore {
     /// The ring cannot be stored.
     pub fn retire(&self) -> Result<(), KeyStoreError> {
         self.change(|_, _| Ok(()))
+    }
+
+    /// Whether it holds no key that verifies: this host has no ring of its own.
+    pub fn is_empty(&self) -> bool {
+        self.look();
+        self.current.load().verify.is_empty()
+    }
+
+    /// Does what the schedule asks for now: makes a key, or lets one sign that all peers are known to hold.
+    ///
+    /// # Errors
+    /// The ring is full, or cannot be stored.
+    pub fn follow_schedule(
+        &self,
+        rotation: &Rotation,
+        held_by_peers: impl Fn(&str) -> bool,
+    ) -> Result<Scheduled, KeyStoreError> {
+        self.look();
+        let schedule = Schedule {
+            period: i64::from(rotation.period_in_days) * 86_400,
+            publication: i64::from(rotation.publication_in_hours) * 3_600,
+        };
+        let kind = KeyType::from_word(&rotation.key_type).unwrap_or_default();
+        let asked = self.current.load().ring.step(schedule, (self.now)().unix_timestamp());
+        // Looked at again under the lock: another process may have been faster.
+        match asked {
+            Step::Nothing => Ok(Scheduled::Nothing),
+            Step::Generate => {
+                let fresh = key::generate(kind)?;
+                self.change(|ring, now| match ring.step(schedule, now) {
+                    Step::Generate => self.add(ring, fresh, now).map(Scheduled::Generated),
+                    Step::Nothing | Step::Promote(_) => Ok(Scheduled::Nothing),
+                })
+            }
+            Step::Promote(kid) if !held_by_peers(&kid) => Ok(Scheduled::Waiting(kid)),
+            Step::Promote(kid) => self.change(|ring, now| match ring.step(schedule, now) {
+                Step::Promote(due) if due == kid => {
+                    ring.promote(&kid, now).map(|()| Scheduled::Promoted(kid.clone()))
+                }
+                Step::Generate | Step::Nothing | Step::Promote(_) => Ok(Scheduled::Nothing),
+            }),
+        }
+    }
+
+    /// The keys for a peer, encrypted under the farm's secret; `None` where there are none.
+    ///
+    /// # Errors
+    /// The secret is too short or too long, or a key cannot be opened.
+    pub fn export_existing(&self, secret: &str) -> Result<Option<String>, KeyStoreError> {
+        self.look();
+        let loaded = self.current.load();
+        if loaded.active.is_none() {
+            return Ok(None);
+        }
+        export::write(&loaded.ring, &self.machine_key, secret, (self.now)().unix_timestamp()).map(Some)
     }
 
     /// The keys for another installation, encrypted under a passphrase; makes the first key if there is none.
@@ -337,6 +420,7 @@ impl KeyStore {
             until: None,
             spki: URL_SAFE_NO_PAD.encode(signing.spki()),
             sealed: Some(export::seal_private(&kid, &pkcs8, &self.machine_key)?),
+            revoked: false,
         })?;
         Ok(kid)
     }

@@ -18,5 +18,5 @@ mod tests;
 pub use claims::{AUDIENCE, Claims, MAX_HOURS};
 pub use client_key::{ClientKey, MAX_KEY_CHARACTERS, wrap};
 pub use error::{ClientKeyError, IssueError, TokenError};
-pub use llt::{Expected, LEEWAY, MAX_TOKEN, ValidToken, issue, validate};
+pub use llt::{Expected, LEEWAY, MAX_TOKEN, ValidToken, issue, issue_by, validate};
 pub use settings::{MODULE, TokenManagement};

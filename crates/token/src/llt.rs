@@ -4,7 +4,7 @@ use crate::claims::{AUDIENCE, KIND, MAX_HOURS, VERSION};
 use crate::{Claims, IssueError, TokenError, strict};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openadp_keystore::{KeyStore, is_kid};
+use openadp_keystore::{KeyStore, SigningKey, is_kid};
 use serde_json::Value;
 
 /// Bytes of a token at most.
@@ -19,7 +19,14 @@ const TYPE: &str = "bwllt+jwt";
 /// # Errors
 /// The ring cannot sign, or the token would be too long.
 pub fn issue(keystore: &KeyStore, claims: &Claims) -> Result<String, IssueError> {
-    let key = keystore.active()?;
+    issue_by(&*keystore.active()?, claims)
+}
+
+/// As [`issue`], by this key: makes none.
+///
+/// # Errors
+/// The key cannot sign, or the token would be too long.
+pub fn issue_by(key: &SigningKey, claims: &Claims) -> Result<String, IssueError> {
     let payload = serde_json::to_vec(claims).map_err(|_| IssueError::TooLong { limit: MAX_TOKEN })?;
     // Names of algorithms and key ids are base64url or fixed words, so that nothing needs escaping.
     let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"{TYPE}"}}"#, key.algorithm().name(), key.kid());
@@ -45,12 +52,16 @@ pub struct Expected<'a> {
 
 /// A token that was checked. Cannot be made otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValidToken(Claims);
+pub struct ValidToken(Claims, String);
 
 impl ValidToken {
     /// What it says.
     pub fn claims(&self) -> &Claims {
         &self.0
+    }
+    /// The id of the key that signed it.
+    pub fn kid(&self) -> &str {
+        &self.1
     }
     /// The user id.
     pub fn user(&self) -> &str {
@@ -103,7 +114,7 @@ pub fn validate(
     let members = strict::object(&decode(payload)?).ok_or(TokenError::Malformed)?;
     let claims = Claims::read(members).ok_or(TokenError::Malformed)?;
     check(&claims, now_unix, expected)?;
-    Ok(ValidToken(claims))
+    Ok(ValidToken(claims, kid.to_owned()))
 }
 
 /// The checks of what a well-signed token says.

@@ -1,16 +1,19 @@
 //! The one place where credentials become a principal. authservice.md 8 and 13, xsi.md 2.
 
-use crate::bearer::Tokens;
+use crate::bearer::{Tokens, Unproven};
+use crate::outgoing::Outgoing;
 use crate::settings::GeneralSettings;
+use crate::token_cache::{Accepted, TokenCache};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lru::LruCache;
-use openadp_appserver::{Account, Clock, Credentials, PortError, Principal, UserId};
+use openadp_appserver::{Account, AccountKind, Clock, Credentials, PortError, Principal, UserId};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Live, Store};
+use openadp_token::{LEEWAY, MAX_TOKEN, ValidToken};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +42,13 @@ pub enum AuthError {
     /// No credentials, or none of a kind that is known: 401 with a challenge.
     #[error("no credentials")]
     Missing,
+    /// The password is right and has expired, and the application server wants another: 401 towards the public, 403 towards
+    /// callers that are trusted with it. authservice.md 10
+    #[error("password expired")]
+    PasswordExpired {
+        /// Days since.
+        days: i64,
+    },
     /// Wrong, expired, revoked or malformed credentials, never told apart: 401 with a challenge.
     #[error("credentials refused")]
     Refused,
@@ -51,6 +61,7 @@ impl From<PortError> for AuthError {
     fn from(error: PortError) -> Self {
         match error {
             PortError::CredentialsRefused | PortError::NotFound { .. } => Self::Refused,
+            PortError::PasswordExpired { days } => Self::PasswordExpired { days },
             PortError::Unavailable(_) | PortError::LimitReached { .. } => Self::Unavailable(Box::new(error)),
             PortError::NotAssigned { .. }
             | PortError::WrongState { .. }
@@ -67,6 +78,7 @@ pub struct Authenticator(Arc<Inner>);
 
 struct Inner {
     accounts: Mutex<LruCache<UserId, Known>>,
+    cache: TokenCache,
     clock: Arc<dyn Clock>,
     credentials: Option<Arc<dyn Credentials>>,
     general: Live<GeneralSettings>,
@@ -78,13 +90,22 @@ struct Inner {
 struct Known {
     account: Account,
     revoked_before_ms: Option<i64>,
+    /// When the application server said so.
     read: Instant,
+    /// When it was asked last, whether it could say or not.
+    asked: Instant,
 }
 
 /// What an `Authorization` header holds.
 enum Presented<'a> {
     Basic(&'a str),
     Bearer(&'a str),
+}
+
+/// The one place where an account that was proved becomes a principal.
+#[expect(clippy::disallowed_methods, reason = "this is where credentials are proved")]
+fn principal_of(account: Account) -> Principal {
+    Principal::of(account)
 }
 
 impl Authenticator {
@@ -96,12 +117,24 @@ impl Authenticator {
         credentials: Option<Arc<dyn Credentials>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::with_remote(store, keystore, credentials, clock, None)
+    }
+
+    /// As [`new`](Self::new), with a way to the AuthenticationService that checks tokens while the ring is empty.
+    pub fn with_remote(
+        store: &Arc<Store>,
+        keystore: Arc<KeyStore>,
+        credentials: Option<Arc<dyn Credentials>>,
+        clock: Arc<dyn Clock>,
+        outgoing: Option<Outgoing>,
+    ) -> Self {
         Self(Arc::new(Inner {
             accounts: Mutex::new(LruCache::new(ACCOUNTS)),
+            cache: TokenCache::new(),
             clock,
             credentials,
             general: store.live(),
-            tokens: Tokens::new(store, keystore),
+            tokens: Tokens::new(store, keystore, outgoing),
         }))
     }
 
@@ -118,14 +151,31 @@ impl Authenticator {
             Ok(Presented::Bearer(token)) => self.authenticate_token(token).await,
             Err(error) => Err(error),
         };
-        let label = match &outcome {
-            Ok(_) => "accepted",
-            Err(AuthError::Internal(_)) => "internal",
-            Err(AuthError::Missing) => "missing",
-            Err(AuthError::Refused) => "refused",
-            Err(AuthError::Unavailable(_)) => "unavailable",
+        count(outcome.as_ref().err());
+        outcome
+    }
+
+    /// Authenticates a request by `Basic` alone, with what the application server says of the account: for the
+    /// AuthenticationService, whose tokens must not beget others.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn authenticate_basic(&self, headers: &HeaderMap) -> Result<Account, AuthError> {
+        let outcome = match presented(headers) {
+            Ok(Presented::Basic(encoded)) => match self.decode_basic(encoded) {
+                Some((user, password)) => {
+                    let user = UserId::new(&user);
+                    self.credentials()?
+                        .verify_password(&user, password.expose())
+                        .await
+                        .map_err(AuthError::from)
+                }
+                None => Err(AuthError::Refused),
+            },
+            Ok(Presented::Bearer(_)) => Err(AuthError::Missing),
+            Err(error) => Err(error),
         };
-        metrics::counter!("authentications_total", "outcome" => label).increment(1);
+        count(outcome.as_ref().err());
         outcome
     }
 
@@ -134,25 +184,101 @@ impl Authenticator {
     /// # Errors
     /// See [`AuthError`]; never `Missing`.
     pub async fn authenticate_password(&self, user: &str, password: &str) -> Result<Principal, AuthError> {
-        Ok(Principal::of(self.credentials()?.verify_password(&UserId::new(user), password).await?))
+        Ok(principal_of(self.credentials()?.verify_password(&UserId::new(user), password).await?))
     }
 
-    /// Authenticates by long-lived token: signature and times over the local key ring, then account and revocation.
+    /// Authenticates by long-lived token: signature and times over the local key ring (or, while that is empty, by the
+    /// configured AuthenticationService), then account and revocation.
     ///
     /// # Errors
     /// See [`AuthError`]; never `Missing`.
     pub async fn authenticate_token(&self, token: &str) -> Result<Principal, AuthError> {
         let now = self.0.clock.now().unix_timestamp();
-        let valid = self.0.tokens.validate(token, now).await.map_err(|error| {
-            metrics::counter!("tokens_refused_total", "reason" => error.label()).increment(1);
-            AuthError::Refused
+        if token.len() > MAX_TOKEN {
+            return Err(refused("malformed"));
+        }
+        let tag = self.0.cache.tag(token);
+        if let Some(tag) = &tag
+            && let Some(accepted) = self.0.cache.get(tag)
+        {
+            if self.still_good(&accepted, now) {
+                if accepted.account_read.elapsed() < ACCOUNT_FOR {
+                    metrics::counter!("token_cache_total", "result" => "hit").increment(1);
+                    return Ok(accepted.principal.clone());
+                }
+                let known = self.known(&UserId::new(accepted.principal.id())).await?;
+                return self.accept(Some(*tag), known, |known| Accepted {
+                    principal: principal_of(known.account),
+                    issuer: accepted.issuer.clone(),
+                    kid: accepted.kid.clone(),
+                    account_read: known.asked,
+                    ..*accepted
+                });
+            }
+            self.0.cache.forget(tag);
+        }
+        metrics::counter!("token_cache_total", "result" => "miss").increment(1);
+        let proven = self.0.tokens.validate(token, now).await.map_err(|error| match error {
+            Unproven::Refused(reason) => refused(reason),
+            Unproven::Unavailable(source) => AuthError::Unavailable(source),
         })?;
+        let known = self.known(&UserId::new(&proven.user)).await?;
+        self.accept(tag, known, |known| Accepted {
+            principal: principal_of(known.account),
+            issuer: proven.issuer,
+            kid: proven.kid,
+            issued_ms: proven.issued.saturating_mul(1000),
+            not_before: proven.not_before,
+            expires: proven.expires,
+            checked: Instant::now(),
+            account_read: known.asked,
+        })
+    }
+
+    /// As [`authenticate_token`](Self::authenticate_token), by the local ring alone, with what the token says: for the
+    /// AuthenticationService, which others ask.
+    ///
+    /// # Errors
+    /// See [`AuthError`]; never `Missing`.
+    pub async fn introspect_token(&self, token: &str) -> Result<ValidToken, AuthError> {
+        let now = self.0.clock.now().unix_timestamp();
+        let valid = self.0.tokens.validate_here(token, now).await.map_err(|error| refused(error.label()))?;
         let known = self.known(&UserId::new(valid.user())).await?;
         if known.revoked_before_ms.is_some_and(|before| valid.issued_at_millis() < before) {
-            metrics::counter!("tokens_refused_total", "reason" => "revoked").increment(1);
-            return Err(AuthError::Refused);
+            return Err(refused("revoked"));
         }
-        Ok(Principal::of(known.account))
+        Ok(valid)
+    }
+
+    /// Whether a token that was accepted a moment ago would be again, but for its account.
+    fn still_good(&self, accepted: &Accepted, now: i64) -> bool {
+        let management = self.0.tokens.management();
+        accepted.checked.elapsed() < Duration::from_secs(management.cache_in_seconds.into())
+            && now < accepted.expires.saturating_add(LEEWAY)
+            && accepted.not_before <= now.saturating_add(LEEWAY)
+            && accepted.issuer == management.token_issuer
+            && accepted.kid.as_deref().is_none_or(|kid| self.0.tokens.holds(kid))
+    }
+
+    fn accept(
+        &self,
+        tag: Option<crate::token_cache::Tag>,
+        known: Known,
+        accepted: impl FnOnce(Known) -> Accepted,
+    ) -> Result<Principal, AuthError> {
+        let revoked_before_ms = known.revoked_before_ms;
+        let accepted = accepted(known);
+        if revoked_before_ms.is_some_and(|before| accepted.issued_ms < before) {
+            if let Some(tag) = &tag {
+                self.0.cache.forget(tag);
+            }
+            return Err(refused("revoked"));
+        }
+        let principal = accepted.principal.clone();
+        if let Some(tag) = tag {
+            self.0.cache.put(tag, accepted);
+        }
+        Ok(principal)
     }
 
     fn credentials(&self) -> Result<&Arc<dyn Credentials>, AuthError> {
@@ -164,17 +290,38 @@ impl Authenticator {
 
     async fn known(&self, user: &UserId) -> Result<Known, AuthError> {
         let held = self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned();
-        if let Some(known) = held.filter(|known| known.read.elapsed() < ACCOUNT_FOR) {
-            return Ok(known);
+        if let Some(known) = held.as_ref().filter(|known| known.asked.elapsed() < ACCOUNT_FOR) {
+            return Ok(known.clone());
         }
         // Taken before the questions: what they answer is at least this fresh.
-        let read = Instant::now();
+        let asked = Instant::now();
         let credentials = self.credentials()?;
-        let account = credentials.account(user).await?;
-        let revoked_before_ms = credentials.tokens_revoked_before(user).await?;
-        let known = Known { account, revoked_before_ms, read };
+        let answer = async {
+            let account = credentials.account(user).await?;
+            Ok((account, credentials.tokens_revoked_before(user).await?))
+        };
+        let known = match (answer.await, held) {
+            (Ok((account, revoked_before_ms)), _) => Known { account, revoked_before_ms, read: asked, asked },
+            (Err(PortError::Unavailable(source)), Some(known)) if self.may_be_stale(&known) => {
+                metrics::counter!("stale_accounts_total").increment(1);
+                tracing::warn!(error = %source, "what was known of an account is used, since the application server cannot say");
+                Known { asked, ..known }
+            }
+            (Err(error), _) => {
+                self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner).pop(user);
+                return Err(error.into());
+            }
+        };
         self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner).put(user.clone(), known.clone());
         Ok(known)
+    }
+
+    /// Whether what was known of an account may be used while the application server cannot be asked. authservice.md 8 rule 4
+    fn may_be_stale(&self, known: &Known) -> bool {
+        let management = self.0.tokens.management();
+        let minutes = Duration::from_mins(management.stale_revocation_in_minutes.into());
+        let plain = matches!(known.account.kind, AccountKind::Subscriber { .. });
+        known.read.elapsed() < minutes || (plain && management.allow_stale_revocation)
     }
 
     /// User id and password of Basic credentials, decoded as `authenticationEncoding` says.
@@ -197,6 +344,24 @@ impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator").finish_non_exhaustive()
     }
+}
+
+fn count(error: Option<&AuthError>) {
+    let label = match error {
+        None => "accepted",
+        Some(AuthError::Internal(_)) => "internal",
+        Some(AuthError::Missing) => "missing",
+        Some(AuthError::PasswordExpired { .. }) => "password_expired",
+        Some(AuthError::Refused) => "refused",
+        Some(AuthError::Unavailable(_)) => "unavailable",
+    };
+    metrics::counter!("authentications_total", "outcome" => label).increment(1);
+}
+
+fn refused(reason: &'static str) -> AuthError {
+    metrics::counter!("tokens_refused_total", "reason" => reason).increment(1);
+    tracing::info!(target: "audit", event = "tokenRefused", reason);
+    AuthError::Refused
 }
 
 fn presented(headers: &HeaderMap) -> Result<Presented<'_>, AuthError> {

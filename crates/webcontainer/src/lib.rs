@@ -24,9 +24,11 @@ mod deployment;
 mod files;
 mod host;
 mod mount;
+mod outgoing;
 mod request;
 mod respond;
 mod settings;
+mod token_cache;
 
 pub use auth::{AuthError, Authenticator};
 pub use auth_service::AuthServiceAddress;
@@ -38,5 +40,6 @@ pub use files::{Entry, Index, IndexError, StaticFiles};
 pub use host::{Application, ApplicationSpec, BuildError, Host, Mount};
 pub use openadp_appserver::Principal;
 pub use openadp_listener::ConnectionInfo;
+pub use outgoing::{Call, CallError, Outgoing};
 pub use request::RequestId;
 pub use settings::{ClientName, ContainerOptions, GeneralSettings, LimitSettings, MODULE};

@@ -194,6 +194,54 @@ async fn a_token_of_another_process_is_taken_at_once() {
     assert_eq!(bed.ask(&format!("Bearer {token}")).await.unwrap().id(), "alice@lab.example");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_is_checked_once_and_its_key_and_issuer_always() {
+    let bed = Bed::new();
+    let token = bed.token("alice@lab.example");
+    let bearer = format!("Bearer {token}");
+    bed.ask(&bearer).await.unwrap();
+    bed.ask(&bearer).await.unwrap();
+    let mut altered = bearer.clone();
+    altered.pop();
+    assert!(matches!(bed.ask(&altered).await, Err(AuthError::Refused)));
+    bed.set::<TokenManagement>("tokenIssuer", "Another");
+    assert!(matches!(bed.ask(&bearer).await, Err(AuthError::Refused)));
+    bed.set::<TokenManagement>("tokenIssuer", "BroadWorks");
+    bed.ask(&bearer).await.unwrap();
+    let kid = bed.keystore.active().unwrap().kid().to_owned();
+    bed.keystore.revoke(&kid).unwrap();
+    assert!(matches!(bed.ask(&bearer).await, Err(AuthError::Refused)), "cached or not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_known_serves_through_an_outage_for_as_long_as_it_is_set() {
+    let bed = Bed::new();
+    let (alice, admin) = (bed.token("alice@lab.example"), bed.token("admin@lab.example"));
+    let (alice, admin) = (format!("Bearer {alice}"), format!("Bearer {admin}"));
+    bed.ask(&alice).await.unwrap();
+    bed.ask(&admin).await.unwrap();
+    *bed.accounts.down.lock().unwrap() = true;
+    tokio::time::advance(Duration::from_secs(14 * 60)).await;
+    bed.ask(&alice).await.unwrap();
+    bed.ask(&admin).await.unwrap();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(matches!(bed.ask(&alice).await, Err(AuthError::Unavailable(_))));
+    assert!(matches!(bed.ask(&admin).await, Err(AuthError::Unavailable(_))));
+    *bed.accounts.down.lock().unwrap() = false;
+    bed.set::<TokenManagement>("allowStaleRevocation", "true");
+    bed.ask(&alice).await.unwrap();
+    bed.ask(&admin).await.unwrap();
+    *bed.accounts.down.lock().unwrap() = true;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    bed.ask(&alice).await.unwrap();
+    assert!(matches!(bed.ask(&admin).await, Err(AuthError::Unavailable(_))), "never for administrators");
+    // Back again, and revoked meanwhile.
+    *bed.accounts.down.lock().unwrap() = false;
+    bed.accounts.revoked_before.store(NOW * 1000 + 1, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(matches!(bed.ask(&alice).await, Err(AuthError::Refused)));
+}
+
 #[tokio::test]
 async fn an_outage_is_not_a_refusal() {
     let bed = Bed::new();

@@ -259,7 +259,7 @@ pub(crate) fn owner_of(principal: &Principal) -> Owner {
         Principal::Administrator { user_id, .. } | Principal::Subscriber { user_id, .. } => {
             Owner::User(user_id.clone())
         }
-        Principal::ClientApplication { client_id } => Owner::Client(client_id.clone()),
+        Principal::ClientApplication { client_id, .. } => Owner::Client(client_id.clone()),
     }
 }
 

@@ -217,7 +217,7 @@ impl ApiError {
 impl From<PortError> for ApiError {
     fn from(error: PortError) -> Self {
         match error {
-            PortError::CredentialsRefused => Self::Forbidden,
+            PortError::CredentialsRefused | PortError::PasswordExpired { .. } => Self::Forbidden,
             PortError::NotFound { what: "subscription" } => Self::SubscriptionNotFound,
             PortError::NotFound { what: "channel" } => Self::ChannelNotFound,
             PortError::NotFound { what } => Self::NotFound { what },

@@ -161,6 +161,7 @@ impl Limiter {
 mod tests {
     use super::*;
     use crate::MODULE;
+    use openadp_appserver::{Account, AccountKind};
     use openadp_settings::{Author, Change, Edit, Registry};
     use std::collections::BTreeMap;
     use time::OffsetDateTime;
@@ -177,8 +178,14 @@ mod tests {
         let change = Change { author: Author("test".into()), comment: None, edits: vec![edit], force: false };
         store.commit(&change, OffsetDateTime::UNIX_EPOCH).map(drop).map_err(|problems| problems.to_string())
     }
+    #[expect(clippy::disallowed_methods, reason = "a test says who asks")]
     fn user(name: &str) -> Principal {
-        Principal::Subscriber { user_id: UserId::new(name), provider: "acme".into(), group: "hq".into() }
+        let kind = AccountKind::Subscriber { provider: "acme".into(), group: "hq".into() };
+        Principal::of(Account { user_id: UserId::new(name), kind, password_expires_days: None })
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test says who asks")]
+    fn cloud() -> Principal {
+        Principal::client_application("cloud".into())
     }
 
     #[test]
@@ -197,9 +204,7 @@ mod tests {
         }
         assert!(matches!(limiter.admit_at(&alice, false, start), Err(ApiError::TooMany { limit: "user" })));
         limiter.admit_at(&bo, false, start).expect("another user");
-        limiter
-            .admit_at(&Principal::ClientApplication { client_id: "cloud".into() }, false, start)
-            .expect("not one user");
+        limiter.admit_at(&cloud(), false, start).expect("not one user");
         assert!(limiter.admit_at(&alice, false, start + Duration::from_millis(1999)).is_err());
         limiter.admit_at(&alice, false, start + Duration::from_secs(2)).expect("a new period");
         set(&store, DEFAULTS, "userTransactionLimit", "0").unwrap();

@@ -55,7 +55,7 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         match self {
             Self::Json(body) => json(StatusCode::OK, &body),
-            Self::Text { bearer, kind } => with_headers(StatusCode::OK, kind, bearer),
+            Self::Text { bearer, kind } => text(StatusCode::OK, kind, bearer),
         }
     }
 }
@@ -63,7 +63,7 @@ impl IntoResponse for Answer {
 /// A JSON answer that nobody keeps.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
-        Ok(text) => with_headers(status, "application/json", text),
+        Ok(body) => text(status, "application/json", body),
         Err(error) => {
             tracing::error!(%error, "an answer cannot be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -93,7 +93,8 @@ pub(super) fn refuse(refusal: &Refusal, tracking_id: &str, no_challenge: bool) -
     response
 }
 
-fn with_headers(status: StatusCode, kind: &'static str, body: String) -> Response {
+/// An answer that nobody keeps.
+pub(super) fn text(status: StatusCode, kind: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

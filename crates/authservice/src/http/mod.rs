@@ -1,9 +1,13 @@
 //! The application over HTTP: methods, headers, status codes. authservice.md 3
 
 mod answer;
+mod client_keys;
+mod cors;
 
-use crate::service::{Failures, Limits, Minter, Validator, Wanted};
-use crate::settings::FailureLimits;
+pub(crate) use client_keys::ClientKeys;
+
+use crate::service::{Claim, Failures, Farm, Limits, Minter, Proof, Rates, Validator, Wanted};
+use crate::settings::{ExemptSource, FailureLimits, Network, TokenLimits};
 use crate::wire::{Presented, Refusal, form_parameter, key_of_json, presented, wants_json};
 use answer::{Answer, json, refuse};
 use axum::Router;
@@ -11,15 +15,17 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::header::{ALLOW, CONTENT_TYPE, FORWARDED};
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use openadp_appserver::Clock;
-use openadp_keystore::{KeyState, KeyStore};
-use openadp_settings::Live;
-use openadp_token::{ClientKey, TokenManagement};
+use openadp_keystore::{KeyState, KeyStore, PEER_HEADER};
+use openadp_settings::{Live, Store};
+use openadp_token::TokenManagement;
 use openadp_webcontainer::{AuthError, Authenticator, BodyError, ConnectionInfo, RequestId, read_body};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes of a body: a token of 8 KiB, or a key of 2 KiB, and what encodes them.
@@ -27,7 +33,16 @@ const MAX_BODY: usize = 16 * 1024;
 /// Seconds that the clock may lie before the creation of a key: more, and tokens would be void before they begin.
 const CLOCK_SLACK: i64 = 300;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What proxies add: whoever they speak for is not on this machine.
+const FORWARDING: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+];
 const NO_CHALLENGE: HeaderName = HeaderName::from_static("x-broadworks-no-authchallenge");
 
 /// What the handlers need.
@@ -36,8 +51,15 @@ pub(crate) struct Edge {
     pub(crate) authenticator: Authenticator,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failures: Arc<Failures>,
+    pub(crate) farm: Farm,
+    pub(crate) in_progress: Arc<AtomicU32>,
+    pub(crate) keys: ClientKeys,
     pub(crate) keystore: Arc<KeyStore>,
     pub(crate) limits: Live<FailureLimits>,
+    pub(crate) token_limits: Live<TokenLimits>,
+    pub(crate) per_user: Arc<Rates>,
+    pub(crate) per_certificate: Arc<Rates>,
+    pub(crate) store: Arc<Store>,
     pub(crate) minter: Minter,
     pub(crate) settings: Live<TokenManagement>,
     pub(crate) validator: Validator,
@@ -47,10 +69,17 @@ pub(crate) struct Edge {
 pub(crate) fn router(edge: Edge) -> Router {
     let get = |handler: MethodRouter<Edge>| handler.head(not_get).fallback(not_get);
     Router::new()
-        .route("/token", get(on(MethodFilter::GET, token_get)).post(token_post))
+        .route(
+            "/token",
+            get(on(MethodFilter::GET, token_get))
+                .post(token_post)
+                .layer(axum::middleware::from_fn_with_state(edge.clone(), cors::allow)),
+        )
         .route("/validate", on(MethodFilter::POST, validate).fallback(not_post))
         .route("/ping", get(on(MethodFilter::GET, ping)))
         .route("/keys", get(on(MethodFilter::GET, keys)))
+        .route("/ring", on(MethodFilter::POST, ring).fallback(not_post))
+        .route("/claim", on(MethodFilter::POST, claim).fallback(not_post))
         .fallback(|request: Request| async move { Facts::of(&request).refuse(&Refusal::NotFound) })
         .with_state(edge)
 }
@@ -62,6 +91,10 @@ struct Facts {
     peer: IpAddr,
     /// Asked from this machine, and by nobody on behalf of another.
     local: bool,
+    /// SHA-256 of the client certificate that was verified.
+    certificate: Option<String>,
+    /// What a node of the farm proves itself by.
+    proof: Option<String>,
     secure: bool,
     tracking_id: String,
 }
@@ -71,16 +104,33 @@ impl Facts {
         let info = request.extensions().get::<Arc<ConnectionInfo>>();
         let peer = info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.peer.ip().to_canonical());
         let headers = request.headers();
-        let forwarded = headers.contains_key(FORWARDED) || headers.contains_key(FORWARDED_FOR);
+        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
+        let tls = info.and_then(|info| info.tls.as_ref());
         Self {
             no_challenge: headers
                 .get(NO_CHALLENGE)
                 .is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"true")),
             peer,
             local: peer.is_loopback() && !forwarded,
-            secure: info.is_some_and(|info| info.tls.is_some()),
+            certificate: tls.and_then(|tls| tls.client.as_ref()).map(|client| client.fingerprint.clone()),
+            proof: headers
+                .get(PEER_HEADER)
+                .filter(|_| !forwarded)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+            secure: tls.is_some(),
             tracking_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Whether the caller may know whose password has expired.
+    fn trusted(&self) -> bool {
+        self.local || self.certificate.is_some()
+    }
+
+    /// Whether a node of the farm asks.
+    fn is_peer(&self, farm: &Farm, method: &str, path: &str, body: &[u8]) -> bool {
+        self.proof.as_ref().is_some_and(|proof| farm.proves(proof, method, path, body))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response {
@@ -152,6 +202,14 @@ impl Edge {
         facts: &Facts,
         key: Option<String>,
     ) -> Result<Response, Refusal> {
+        let limits = self.token_limits.load();
+        let Some(_place) = Place::take(&self.in_progress, limits.in_progress) else {
+            return Err(Refusal::Overloaded);
+        };
+        if let Some(certificate) = &facts.certificate {
+            let most = limits.per_second_and_certificate;
+            self.per_certificate.take(certificate, most, Instant::now()).map_err(slow_down)?;
+        }
         let user = match presented(headers) {
             Presented::Basic(user) => user,
             // Long-lived tokens do not beget others, or they would live for ever; tokens of others are not taken.
@@ -159,8 +217,8 @@ impl Edge {
             Presented::Nothing => return Err(Refusal::InvalidClient),
         };
         let wanted = match key {
-            Some(key) => match ClientKey::parse(&key) {
-                Ok(key) => Wanted::Wrapped(Box::new(key)),
+            Some(key) => match self.keys.parse(key) {
+                Ok(key) => Wanted::Wrapped(key),
                 Err(error) => return Err(Refusal::InvalidRequest(error.to_string())),
             },
             None if self.settings.load().allow_unwrapped_token && (facts.secure || facts.local) => {
@@ -168,19 +226,25 @@ impl Edge {
             }
             None => return Err(Refusal::InvalidRequest("key is missing".to_owned())),
         };
-        let limits = Limits::from(&*self.limits.load());
-        if let Some(left) = self.failures.blocked(&user, facts.peer, limits, Instant::now()) {
-            // Whole seconds, and never the invitation to try at once.
-            return Err(Refusal::SlowDown(left.as_secs() + 1));
+        let failures = Limits::from(&*self.limits.load());
+        let exempt = self.is_exempt(facts.peer);
+        if let Some(left) = self.failures.blocked(&user, facts.peer, exempt, failures, Instant::now()) {
+            tracing::info!(target: "audit", event = "tokenRefused", reason = "failures", source = %facts.peer, tracking_id = facts.tracking_id);
+            return Err(slow_down(left));
         }
-        let principal = match self.authenticator.authenticate(headers).await {
-            Ok(principal) => principal,
-            Err(AuthError::Missing | AuthError::Refused) => {
-                self.failures.failed(&user, facts.peer, limits, Instant::now());
+        let account = match self.authenticator.authenticate_basic(headers).await {
+            Ok(account) => account,
+            Err(AuthError::PasswordExpired { days }) if facts.trusted() => {
+                tracing::info!(target: "audit", event = "tokenRefused", reason = "password_expired", source = %facts.peer, tracking_id = facts.tracking_id);
+                return Err(Refusal::PasswordExpired(days));
+            }
+            Err(error @ (AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. })) => {
+                self.failures.failed(&user, facts.peer, failures, Instant::now());
+                let expired = matches!(error, AuthError::PasswordExpired { .. });
                 tracing::info!(
                     target: "audit",
                     event = "tokenRefused",
-                    reason = "credentials",
+                    reason = if expired { "password_expired" } else { "credentials" },
                     source = %facts.peer,
                     tracking_id = facts.tracking_id,
                 );
@@ -200,18 +264,56 @@ impl Edge {
             }
         };
         self.failures.succeeded(&user, facts.peer);
-        let minted = self.minter.mint(&principal, "pwd", wanted, facts.peer, &facts.tracking_id).await?;
+        // Only who has proved itself is counted: nobody can use up the tokens of somebody else.
+        let most = limits.per_minute_and_user;
+        self.per_user.take(account.user_id.as_str(), most, Instant::now()).map_err(slow_down)?;
+        let proof = Proof { method: "pwd", organization: None };
+        let minted = self.minter.mint(&account, proof, wanted, facts.peer, &facts.tracking_id).await?;
         Ok(Answer::of(minted, wants_json(headers)).into_response())
+    }
+
+    fn is_exempt(&self, peer: IpAddr) -> bool {
+        self.store
+            .rows::<ExemptSource>()
+            .iter()
+            .filter_map(|row| Network::parse(&row.network))
+            .any(|network| network.holds(peer))
+    }
+}
+
+/// Whole seconds, and never the invitation to try at once.
+fn slow_down(left: Duration) -> Refusal {
+    Refusal::SlowDown(left.as_secs() + 1)
+}
+
+/// One request for a token that is worked on.
+struct Place(Arc<AtomicU32>);
+
+impl Place {
+    fn take(counter: &Arc<AtomicU32>, most: u32) -> Option<Self> {
+        counter
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < most).then_some(now + 1))
+            .ok()
+            .map(|_| Self(counter.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 async fn validate(State(edge): State<Edge>, request: Request) -> Response {
     let facts = Facts::of(&request);
-    if !facts.local {
+    if !facts.local && facts.proof.is_none() {
         return facts.refuse(&Refusal::NotFound);
     }
     let done = async {
         let body = bounded(request.into_body()).await?;
+        if !facts.local && !facts.is_peer(&edge.farm, "POST", "/validate", &body) {
+            return Err(Refusal::NotFound);
+        }
         let token = form_parameter(&body, "token")?
             .ok_or_else(|| Refusal::InvalidRequest("token is missing".to_owned()))?;
         edge.validator.introspect(&token, &facts.tracking_id).await
@@ -220,6 +322,55 @@ async fn validate(State(edge): State<Edge>, request: Request) -> Response {
         Ok(introspection) => json(StatusCode::OK, &introspection),
         Err(refusal) => facts.refuse(&refusal),
     }
+}
+
+/// The ring for a node of the farm, encrypted under the farm's secret.
+async fn ring(State(edge): State<Edge>, request: Request) -> Response {
+    let facts = Facts::of(&request);
+    let done = async {
+        let body = peer_body(&edge, &facts, request, "/ring").await?;
+        drop(body);
+        edge.farm.ring().await.map_err(|error| {
+            tracing::error!(%error, tracking_id = facts.tracking_id, "the ring cannot be given to a peer");
+            Refusal::Unavailable
+        })
+    };
+    match done.await {
+        Ok(Some(text)) => {
+            tracing::info!(target: "audit", event = "keysGiven", source = %facts.peer, tracking_id = facts.tracking_id);
+            answer::text(StatusCode::OK, "application/json", text)
+        }
+        Ok(None) => facts.refuse(&Refusal::Unavailable),
+        Err(refusal) => facts.refuse(&refusal),
+    }
+}
+
+/// A node of the farm wants to make the first key.
+async fn claim(State(edge): State<Edge>, request: Request) -> Response {
+    let facts = Facts::of(&request);
+    let done = async {
+        let body = peer_body(&edge, &facts, request, "/claim").await?;
+        serde_json::from_slice::<Claim>(&body)
+            .map_err(|_| Refusal::InvalidRequest("the body is no claim".to_owned()))
+    };
+    match done.await {
+        Ok(claim) => json(StatusCode::OK, &edge.farm.claimed(&claim)),
+        Err(refusal) => facts.refuse(&refusal),
+    }
+}
+
+/// The body of a request that only nodes of the farm may make; towards all others the resource does not exist.
+async fn peer_body(
+    edge: &Edge,
+    facts: &Facts,
+    request: Request,
+    path: &'static str,
+) -> Result<bytes::Bytes, Refusal> {
+    if facts.proof.is_none() {
+        return Err(Refusal::NotFound);
+    }
+    let body = bounded(request.into_body()).await?;
+    if facts.is_peer(&edge.farm, "POST", path, &body) { Ok(body) } else { Err(Refusal::NotFound) }
 }
 
 /// Whether tokens can be made here: the ring is open and the clock is not behind it.
@@ -235,7 +386,7 @@ async fn ping(State(edge): State<Edge>, request: Request) -> Response {
 
 async fn keys(State(edge): State<Edge>, request: Request) -> Response {
     let facts = Facts::of(&request);
-    if !facts.local {
+    if !facts.local && !facts.is_peer(&edge.farm, "GET", "/keys", b"") {
         return facts.refuse(&Refusal::NotFound);
     }
     json(StatusCode::OK, &edge.keystore.public_jwks())

@@ -85,11 +85,12 @@ impl Failures {
         (self.hasher.hash_one(user), source(address))
     }
 
-    /// How long an attempt is refused unseen, if it is.
+    /// How long an attempt is refused unseen, if it is. An exempt source stands for many people and has no limit of its own.
     pub(crate) fn blocked(
         &self,
         user: &[u8],
         address: IpAddr,
+        exempt: bool,
         limits: Limits,
         now: Instant,
     ) -> Option<Duration> {
@@ -98,7 +99,7 @@ impl Failures {
             let left = (pair.since + limits.window).saturating_duration_since(now);
             (pair.failures >= limits.per_pair && !left.is_zero()).then_some(left)
         });
-        let bucket = memory.sources.get(&source(address)).and_then(|bucket| {
+        let bucket = memory.sources.get(&source(address)).filter(|_| !exempt).and_then(|bucket| {
             let surplus = leaked(*bucket, limits, now) + 1.0 - f64::from(limits.burst);
             (surplus > 0.0).then(|| Duration::from_secs_f64(surplus * 60.0 / f64::from(limits.per_minute)))
         });
@@ -140,13 +141,13 @@ mod tests {
         let failures = Failures::default();
         let (here, there, now) = (address("192.0.2.1"), address("192.0.2.2"), Instant::now());
         for _ in 0..5 {
-            assert_eq!(failures.blocked(b"alice", here, LIMITS, now), None);
+            assert_eq!(failures.blocked(b"alice", here, false, LIMITS, now), None);
             failures.failed(b"alice", here, LIMITS, now);
         }
-        assert_eq!(failures.blocked(b"alice", here, LIMITS, now), Some(Duration::from_mins(15)));
-        assert_eq!(failures.blocked(b"alice", there, LIMITS, now), None);
-        assert_eq!(failures.blocked(b"bob", here, LIMITS, now), None);
-        assert_eq!(failures.blocked(b"alice", here, LIMITS, now + Duration::from_mins(15)), None);
+        assert_eq!(failures.blocked(b"alice", here, false, LIMITS, now), Some(Duration::from_mins(15)));
+        assert_eq!(failures.blocked(b"alice", there, false, LIMITS, now), None);
+        assert_eq!(failures.blocked(b"bob", here, false, LIMITS, now), None);
+        assert_eq!(failures.blocked(b"alice", here, false, LIMITS, now + Duration::from_mins(15)), None);
     }
 
     #[test]
@@ -158,7 +159,7 @@ mod tests {
         }
         failures.succeeded(b"alice", here);
         failures.failed(b"alice", here, LIMITS, now);
-        assert_eq!(failures.blocked(b"alice", here, LIMITS, now), None);
+        assert_eq!(failures.blocked(b"alice", here, false, LIMITS, now), None);
     }
 
     #[test]
@@ -169,9 +170,22 @@ mod tests {
         for n in 0_u32..40 {
             failures.failed(&n.to_be_bytes(), one, LIMITS, now);
         }
-        assert_eq!(failures.blocked(b"x", same_network, LIMITS, now), Some(Duration::from_secs(3)));
-        assert_eq!(failures.blocked(b"x", same_network, LIMITS, now + Duration::from_secs(3)), None);
-        assert_eq!(failures.blocked(b"x", address("2001:db8:0:1::1"), LIMITS, now), None);
+        assert_eq!(failures.blocked(b"x", same_network, false, LIMITS, now), Some(Duration::from_secs(3)));
+        assert_eq!(failures.blocked(b"x", same_network, false, LIMITS, now + Duration::from_secs(3)), None);
+        assert_eq!(failures.blocked(b"x", address("2001:db8:0:1::1"), false, LIMITS, now), None);
+    }
+
+    #[test]
+    fn a_source_that_stands_for_many_is_not_slowed_but_who_is_guessed_there_is() {
+        let failures = Failures::default();
+        let (cloud, now) = (address("192.0.2.1"), Instant::now());
+        for n in 0_u32..100 {
+            failures.failed(&n.to_be_bytes(), cloud, LIMITS, now);
+            failures.failed(b"alice", cloud, LIMITS, now);
+        }
+        assert_eq!(failures.blocked(b"bob", cloud, true, LIMITS, now), None);
+        assert!(failures.blocked(b"bob", cloud, false, LIMITS, now).is_some());
+        assert!(failures.blocked(b"alice", cloud, true, LIMITS, now).is_some());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Minting: from a proven user to a wrapped token. authservice.md 3.1, 7 and 10
 
+use super::Farm;
 use crate::wire::Refusal;
 use openadp_alarms::TOKEN_NOT_SIGNED;
-use openadp_appserver::{AccountKind, Clock, Credentials, Principal, UserId};
+use openadp_appserver::{Account, AccountKind, Clock};
 use openadp_keystore::KeyStore;
 use openadp_settings::Live;
-use openadp_token::{Claims, ClientKey, TokenManagement, issue, wrap};
+use openadp_token::{Claims, ClientKey, TokenManagement, issue_by, wrap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -15,7 +16,16 @@ pub(crate) enum Wanted {
     /// The bare token.
     Bare,
     /// Wrapped for this key.
-    Wrapped(Box<ClientKey>),
+    Wrapped(Arc<ClientKey>),
+}
+
+/// How a user has just proved itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proof<'a> {
+    /// As `amr` names it.
+    pub(crate) method: &'static str,
+    /// Organisation of the identity that was shown.
+    pub(crate) organization: Option<&'a str>,
 }
 
 /// A token on its way out. Never printed.
@@ -36,7 +46,7 @@ pub(crate) struct Minted {
 #[derive(Clone)]
 pub(crate) struct Minter {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) farm: Farm,
     pub(crate) keystore: Arc<KeyStore>,
     pub(crate) settings: Live<TokenManagement>,
     /// Signatures at once: more threads than cores only make each of them slower. Waiting is bounded by the container's
@@ -50,50 +60,39 @@ impl Minter {
         Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2)))
     }
 
-    /// Mints a token for a user who has just proved itself by `method`.
+    /// Mints a token for the user of an account that has just been proved.
     ///
     /// # Errors
-    /// A client application instead of a user, or the ring or the application server cannot be had.
+    /// There is no key, or the ring cannot be had.
     pub(crate) async fn mint(
         &self,
-        principal: &Principal,
-        method: &'static str,
+        account: &Account,
+        proof: Proof<'_>,
         wanted: Wanted,
         source: std::net::IpAddr,
         tracking_id: &str,
     ) -> Result<Minted, Refusal> {
-        let user = match principal {
-            Principal::Subscriber { user_id, .. } | Principal::Administrator { user_id, .. } => {
-                user_id.clone()
-            }
-            Principal::ClientApplication { .. } => return Err(Refusal::AccessDenied),
-        };
-        let (level, expires_days) = self.account(&user).await?;
-        let claims = {
-            let settings = self.settings.load();
-            let mut methods = vec![method];
-            if expires_days.is_some_and(|days| days < 0) {
-                methods.push("pwd-expired");
-            }
-            let hours = i64::from(settings.token_duration_in_hours);
-            let now = self.clock.now().unix_timestamp();
-            let mut claims = Claims::new(&settings.token_issuer, user.as_str(), &methods, now, hours);
-            level.clone_into(&mut claims.lt);
-            claims
-        };
+        let user = account.user_id.as_str();
+        let method = proof.method;
+        let claims = self.claims(account, proof);
         let client_key = match &wanted {
             Wanted::Bare => None,
             Wanted::Wrapped(key) => Some(key.thumbprint().to_owned()),
         };
         let (jti, expires_in) = (claims.jti.clone(), claims.lifetime());
-        let bearer = self.sign(claims, wanted).await?;
+        if let Err(error) = self.farm.ensure_key().await {
+            tracing::warn!(alarm = "noKey", error = %Chain(&error), tracking_id, "there is no key to sign with");
+            return Err(Refusal::Unavailable);
+        }
+        let (bearer, kid) = self.sign(claims, wanted).await?;
         metrics::counter!("authservice_minted_total", "method" => method).increment(1);
         tracing::info!(
             target: "audit",
             event = "tokenMinted",
-            user = user.as_str(),
+            user,
             method,
             jti,
+            kid,
             client_key = client_key.as_deref().unwrap_or("none"),
             expires_in,
             %source,
@@ -103,43 +102,51 @@ impl Minter {
             bearer,
             wrapped: client_key.is_some(),
             expires_in,
-            user_id: user.as_str().to_owned(),
-            password_expires_in_days: expires_days,
+            user_id: user.to_owned(),
+            password_expires_in_days: account.password_expires_days,
         })
     }
 
-    async fn account(&self, user: &UserId) -> Result<(&'static str, Option<i64>), Refusal> {
-        match self.credentials.account(user).await {
-            Ok(account) => {
-                let level = match account.kind {
-                    AccountKind::Administrator(_) => "Administrator",
-                    AccountKind::Subscriber { .. } => "User",
-                };
-                Ok((level, account.password_expires_days))
-            }
-            // It is gone since the password was checked.
-            Err(openadp_appserver::PortError::NotFound { .. }) => Err(Refusal::InvalidClient),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "account of a proven user cannot be read");
-                Err(Refusal::Unavailable)
-            }
+    fn claims(&self, account: &Account, proof: Proof<'_>) -> Claims {
+        let settings = self.settings.load();
+        let expires_days = account.password_expires_days;
+        let mut methods = vec![proof.method];
+        if expires_days.is_some_and(|days| days < 0) {
+            methods.push("pwd-expired");
         }
+        let hours = i64::from(settings.token_duration_in_hours);
+        let now = self.clock.now().unix_timestamp();
+        let mut claims = Claims::new(&settings.token_issuer, account.user_id.as_str(), &methods, now, hours);
+        claims.ci_org = proof.organization.map(str::to_owned);
+        match account.kind {
+            AccountKind::Administrator(_) => "Administrator",
+            AccountKind::Subscriber { .. } => "User",
+        }
+        .clone_into(&mut claims.lt);
+        if let (true, Some(days @ 0..)) = (settings.cap_at_password_expiry, expires_days) {
+            // Days are whole ones: on the last day an hour is left, so that nobody is sent away early.
+            let left = days.saturating_mul(86_400).max(3_600);
+            claims.exp = claims.exp.min(now.saturating_add(left));
+        }
+        claims
     }
 
-    /// Signs and wraps on a thread that may compute; the first token of an installation also makes the first key.
-    async fn sign(&self, claims: Claims, wanted: Wanted) -> Result<String, Refusal> {
+    /// Signs and wraps on a thread that may compute.
+    async fn sign(&self, claims: Claims, wanted: Wanted) -> Result<(String, String), Refusal> {
         let slot = self.signing.clone().acquire_owned().await.map_err(|_| Refusal::Unavailable)?;
-        let keystore = self.keystore.clone();
+        // Revoked since it was looked for: the next request gets another.
+        let key = self.keystore.active_if_any().ok_or(Refusal::Unavailable)?;
+        let kid = key.kid().to_owned();
         let signed = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            let token = issue(&keystore, &claims)?;
+            let token = issue_by(&key, &claims)?;
             match wanted {
                 Wanted::Bare => Ok(token),
                 Wanted::Wrapped(key) => wrap(&key, &token),
             }
         });
         match signed.await {
-            Ok(Ok(bearer)) => {
+            Ok(Ok((bearer, kid))) => {
                 TOKEN_NOT_SIGNED.clear(&[]);
                 Ok(bearer)
             }

@@ -2,11 +2,12 @@
 
 use http::StatusCode;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Why a request is refused, as the client learns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A user whose rights do not reach.
+    /// A user whose rights do not reach, or a page whose origin is not allowed.
     AccessDenied,
     /// A fault of ours.
     Internal,
@@ -20,9 +21,13 @@ pub(crate) enum Refusal {
     MethodNotAllowed,
     /// Nothing there, or not for this caller.
     NotFound,
+    /// There is no key, or nobody to ask, or too much to do.
+    Overloaded,
+    /// The password has expired; days since. For callers that are trusted with it.
+    PasswordExpired(i64),
     /// The body did not come in time.
     RequestTimeout,
-    /// Too many failures; seconds until another try is looked at.
+    /// Too many failures or requests; seconds until another is looked at.
     SlowDown(u64),
     /// The application server or the key ring cannot be had now.
     Unavailable,
@@ -35,7 +40,7 @@ impl Refusal {
     /// HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::AccessDenied => StatusCode::FORBIDDEN,
+            Self::AccessDenied | Self::PasswordExpired(_) => StatusCode::FORBIDDEN,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
@@ -43,7 +48,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -57,31 +62,37 @@ impl Refusal {
             Self::InvalidToken => "invalid_token",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotFound => "not_found",
+            Self::PasswordExpired(_) => "password_expired",
             Self::SlowDown(_) => "slow_down",
-            Self::Unavailable => "temporarily_unavailable",
+            Self::Overloaded | Self::Unavailable => "temporarily_unavailable",
         }
     }
 
     /// The text; the same for unknown users and wrong passwords.
-    fn description(&self) -> &str {
-        match self {
+    fn description(&self) -> Cow<'_, str> {
+        let text = match self {
             Self::AccessDenied => "The account may not have a token.",
             Self::Internal => "Internal fault.",
             Self::InvalidClient => "User id and password are missing or refused.",
             Self::InvalidRequest(reason) => reason,
+            Self::PasswordExpired(days) => {
+                return format!("The password expired {days} days ago and must be changed.").into();
+            }
             Self::InvalidToken => "The token is refused.",
             Self::MethodNotAllowed => "The resource does not have this method.",
             Self::NotFound => "There is no such resource.",
             Self::RequestTimeout => "The body did not come in time.",
-            Self::SlowDown(_) => "Too many failed attempts.",
-            Self::Unavailable => "Try again, or another host.",
-        }
+            Self::SlowDown(_) => "Too many attempts.",
+            Self::Overloaded | Self::Unavailable => "Try again, or another host.",
+        };
+        text.into()
     }
 
     /// Seconds for `Retry-After`.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::SlowDown(seconds) => Some(*seconds),
+            Self::Overloaded => Some(1),
             Self::Unavailable => Some(RETRY_SECONDS),
             _ => None,
         }
@@ -97,7 +108,7 @@ impl Refusal {
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorBody<'a> {
     error: &'static str,
-    error_description: &'a str,
+    error_description: Cow<'a, str>,
     tracking_id: &'a str,
 }
 
@@ -116,6 +127,8 @@ mod tests {
             Refusal::InvalidToken,
             Refusal::MethodNotAllowed,
             Refusal::NotFound,
+            Refusal::Overloaded,
+            Refusal::PasswordExpired(1),
             Refusal::SlowDown(1),
             Refusal::Unavailable,
         ] {

@@ -1,7 +1,7 @@
 //! The conversation's state, with time handed in.
 
 use super::*;
-use openadp_appserver::UserId;
+use openadp_appserver::{Account, AccountKind, UserId};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -201,13 +201,14 @@ fn our_own_keepalives_where_configured() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test says who asks")]
 fn answers_to_events_go_to_the_owner() {
-    let owner = Arc::new(Principal::ClientApplication { client_id: "cti.lab.invalid".into() });
-    let other = Arc::new(Principal::Subscriber {
+    let owner = Arc::new(Principal::client_application("cti.lab.invalid".into()));
+    let other = Arc::new(Principal::of(Account {
         user_id: UserId::new("a@x.test"),
-        provider: "p".into(),
-        group: "g".into(),
-    });
+        kind: AccountKind::Subscriber { provider: "p".into(), group: "g".into() },
+        password_expires_days: None,
+    }));
     let mut machine = Machine::new(limits(), true, Instant::now());
     let event = machine.event(b"<xsi:Event/>", Some(&owner));
     assert!(

@@ -112,8 +112,13 @@ async fn authenticate(
     };
     match (error, standing) {
         // A client application may send anything in place of credentials, or nothing (cti.md 4.3, rule 3).
-        (AuthError::Missing | AuthError::Refused, Standing::ClientApplication(client_id)) => {
-            (Ok(Principal::ClientApplication { client_id }), Proof::Accepted(None))
+        (
+            AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. },
+            Standing::ClientApplication(client_id),
+        ) => {
+            #[expect(clippy::disallowed_methods, reason = "its certificate was verified and is listed")]
+            let client = Principal::client_application(client_id);
+            (Ok(client), Proof::Accepted(None))
         }
         (AuthError::Missing, Standing::Unlisted) => (
             Err(Box::new(refusal(
@@ -123,7 +128,9 @@ async fn authenticate(
             ))),
             Proof::Unknown,
         ),
-        (AuthError::Missing | AuthError::Refused, _) => (Err(Box::new(Reply::empty(401))), Proof::Refused),
+        (AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. }, _) => {
+            (Err(Box::new(Reply::empty(401))), Proof::Refused)
+        }
         (AuthError::Unavailable(_), _) => (
             Err(Box::new(refusal(503, "The application server cannot be reached", Some(210_503)))),
             Proof::Unknown,

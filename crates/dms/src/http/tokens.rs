@@ -12,7 +12,9 @@ impl Tokens for Authenticator {
             Ok(Principal::Subscriber { user_id, .. }) => Ok(user_id),
             // Only subscribers have devices.
             Ok(Principal::Administrator { .. } | Principal::ClientApplication { .. })
-            | Err(AuthError::Missing | AuthError::Refused) => Err(Denied::Challenge(Shown::Token)),
+            | Err(AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. }) => {
+                Err(Denied::Challenge(Shown::Token))
+            }
             Err(error @ AuthError::Unavailable(_)) => Err(Denied::Unavailable(Box::new(error))),
             Err(error @ AuthError::Internal(_)) => Err(Denied::Internal(Box::new(error))),
         }

@@ -38,7 +38,9 @@ pub(crate) enum Denied {
 impl From<PortError> for Denied {
     fn from(error: PortError) -> Self {
         match error {
-            PortError::CredentialsRefused => Self::Challenge(Shown::Password),
+            PortError::CredentialsRefused | PortError::PasswordExpired { .. } => {
+                Self::Challenge(Shown::Password)
+            }
             PortError::NotFound { .. } | PortError::NotAssigned { .. } => Self::NotFound,
             PortError::Unavailable(_) | PortError::LimitReached { .. } => Self::Unavailable(Box::new(error)),
             PortError::WrongState { .. }

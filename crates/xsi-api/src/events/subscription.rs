@@ -252,23 +252,26 @@ fn describe(record: &SubscriptionRecord, now: i64) -> Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openadp_appserver::UserId;
+    use openadp_appserver::{Account, AccountKind, UserId};
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test says who asks")]
     fn accounts_watch_what_lies_below_them() {
         let provider = |name: &str| SubscriptionTarget::ServiceProvider { provider: name.to_owned() };
         let group =
             |name: &str| SubscriptionTarget::Group { provider: "acme".to_owned(), group: name.to_owned() };
-        let admin = |level| Principal::Administrator { user_id: UserId::new("admin@lab.example"), level };
+        let account = |user: &str, kind| {
+            Principal::of(Account { user_id: UserId::new(user), kind, password_expires_days: None })
+        };
+        let admin = |level| account("admin@lab.example", AccountKind::Administrator(level));
         let system = admin(AdminLevel::System);
         let acme = admin(AdminLevel::ServiceProvider { provider: "acme".to_owned() });
         let north = admin(AdminLevel::Group { provider: "acme".to_owned(), group: "north".to_owned() });
-        let alice = Principal::Subscriber {
-            user_id: UserId::new("alice@lab.example"),
-            provider: "acme".to_owned(),
-            group: "north".to_owned(),
-        };
-        let client = Principal::ClientApplication { client_id: "cti.lab.invalid".to_owned() };
+        let alice = account(
+            "alice@lab.example",
+            AccountKind::Subscriber { provider: "acme".to_owned(), group: "north".to_owned() },
+        );
+        let client = Principal::client_application("cti.lab.invalid".to_owned());
         for (who, target, allowed) in [
             (&system, SubscriptionTarget::System, true),
             (&system, provider("acme"), true),

@@ -1,6 +1,6 @@
 //! XSI over the embedded application server, without a socket.
 
-use openadp_appserver::{AdminLevel, Ports, Principal, SystemClock, UserId};
+use openadp_appserver::{Account, AccountKind, AdminLevel, Ports, Principal, SystemClock, UserId};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, NewAdministrator, NewSubscriber, Options};
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
@@ -136,20 +136,24 @@ impl Lab {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test says who asks")]
+fn account(user: &str, kind: AccountKind) -> Principal {
+    Principal::of(Account { user_id: UserId::new(user), kind, password_expires_days: None })
+}
+
 pub(crate) fn subscriber(user: &str) -> Principal {
     let group = if user == CAROL { "south" } else { "north" };
-    Principal::Subscriber { user_id: UserId::new(user), provider: "acme".to_owned(), group: group.to_owned() }
+    account(user, AccountKind::Subscriber { provider: "acme".to_owned(), group: group.to_owned() })
 }
 
 pub(crate) fn administrator() -> Principal {
-    Principal::Administrator {
-        user_id: UserId::new("north-admin@lab.example"),
-        level: AdminLevel::Group { provider: "acme".to_owned(), group: "north".to_owned() },
-    }
+    let level = AdminLevel::Group { provider: "acme".to_owned(), group: "north".to_owned() };
+    account("north-admin@lab.example", AccountKind::Administrator(level))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test says who asks")]
 pub(crate) fn client() -> Principal {
-    Principal::ClientApplication { client_id: "cti.lab.invalid".to_owned() }
+    Principal::client_application("cti.lab.invalid".to_owned())
 }
 
 #[derive(Debug)]

@@ -97,7 +97,9 @@ async fn serve(
 
 async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<Principal, Refusal> {
     edge.authenticator.authenticate(headers).await.map_err(|error| match error {
-        AuthError::Missing | AuthError::Refused => Refusal::Unauthenticated,
+        AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. } => {
+            Refusal::Unauthenticated
+        }
         AuthError::Unavailable(source) => {
             tracing::warn!(error = %source, "credentials cannot be checked now");
             Refusal::Unavailable

@@ -1,0 +1,480 @@
+//! The nodes of a farm and their one key ring: who holds which keys, who makes the first one, what is rotated when.
+//! authservice.md 9
+//!
+//! A node that has peers makes the first key only when all of them grant it: each grants to one at a time, none grants while
+//! it asks itself or holds keys. Two that ask at once refuse each other, wait for different times, and try again.
+
+use super::mint::Chain;
+use http::{HeaderName, HeaderValue, Method};
+use openadp_appserver::Clock;
+use openadp_keystore::{
+    ImportMode, KeyState, KeyStore, KeyType, PEER_HEADER, Peer, PeerAccess, PeerView, Rotation, Scheduled,
+    is_peer, prove_peer, write_peers,
+};
+use openadp_settings::{Live, Store};
+use openadp_webcontainer::{Call, CallError, Outgoing};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Time for one call to a peer; every request is answered within two seconds.
+const CALL: Duration = Duration::from_millis(700);
+const CONNECT: Duration = Duration::from_millis(400);
+/// Time that a request waits for the first key.
+const FIRST_KEY: Duration = Duration::from_millis(1500);
+/// How long a grant holds; longer than whoever got it may take.
+const GRANT: Duration = Duration::from_secs(15);
+/// Within which a key must be made after the grants were asked for.
+const USE_GRANT: Duration = Duration::from_secs(10);
+/// How often two that ask at once try again within one request.
+const TRIES: u32 = 5;
+/// Bytes of a peer's ring.
+const MAX_RING: usize = 1024 * 1024;
+/// Time between two looks at the schedule.
+const SCHEDULE: Duration = Duration::from_secs(30);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoKey {
+    #[error("a peer cannot be asked whether it has keys: {0}")]
+    Peer(#[source] CallError),
+    #[error("another node is making the first key")]
+    Busy,
+    #[error(transparent)]
+    KeyStore(#[from] openadp_keystore::KeyStoreError),
+    #[error("making the key panicked")]
+    Panicked,
+}
+
+/// A claim for the first key, as it goes over the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// The process that asks.
+    pub(crate) claimant: String,
+}
+
+/// What a peer says to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    /// It has keys: take them over.
+    pub(crate) keys: bool,
+    /// It has none, and makes none for a while.
+    pub(crate) granted: bool,
+}
+
+#[derive(Default)]
+struct Claims {
+    /// Since when this process asks.
+    own: Option<Instant>,
+    granted: Option<(String, Instant)>,
+}
+
+/// What a peer says of its ring.
+#[derive(Deserialize)]
+struct PeerRing {
+    keys: Vec<PeerKey>,
+    #[serde(default)]
+    revoked: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct PeerKey {
+    kid: String,
+    #[serde(default)]
+    state: String,
+}
+
+/// The nodes of a farm, seen from one of them. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Farm(Arc<Inner>);
+
+struct Inner {
+    access: Live<PeerAccess>,
+    claims: Mutex<Claims>,
+    clock: Arc<dyn Clock>,
+    data_dir: PathBuf,
+    /// The ring as peers get it, with the ids it holds: encrypting it costs a tenth of a second.
+    exported: tokio::sync::Mutex<Option<(Vec<(String, KeyState)>, String, String)>>,
+    first: tokio::sync::Mutex<()>,
+    id: String,
+    keystore: Arc<KeyStore>,
+    outgoing: Option<Outgoing>,
+    rotation: Live<Rotation>,
+    store: Arc<Store>,
+    views: Mutex<BTreeMap<String, PeerView>>,
+}
+
+impl Farm {
+    pub(crate) fn new(
+        store: &Arc<Store>,
+        keystore: Arc<KeyStore>,
+        clock: Arc<dyn Clock>,
+        data_dir: PathBuf,
+        outgoing: Option<Outgoing>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            access: store.live(),
+            claims: Mutex::default(),
+            clock,
+            exported: tokio::sync::Mutex::default(),
+            first: tokio::sync::Mutex::default(),
+            id: uuid::Uuid::new_v4().to_string(),
+            keystore,
+            outgoing,
+            rotation: store.live(),
+            store: store.clone(),
+            views: Mutex::new(openadp_keystore::read_peers(&data_dir)),
+            data_dir,
+        }))
+    }
+
+    fn now(&self) -> i64 {
+        self.0.clock.now().unix_timestamp()
+    }
+
+    fn peers(&self) -> Vec<String> {
+        self.0.store.rows::<Peer>().into_iter().map(|peer| peer.url).collect()
+    }
+
+    /// Whether a request proves that a node of the farm sent it; the path is the one below the application's.
+    pub(crate) fn proves(&self, proof: &str, method: &str, path: &str, body: &[u8]) -> bool {
+        is_peer(self.0.access.load().secret.expose(), proof, method, path, body, self.now())
+    }
+
+    /// Answers a peer that wants to make the first key.
+    pub(crate) fn claimed(&self, claim: &Claim) -> Claimed {
+        if self.0.keystore.active_if_any().is_some() {
+            return Claimed { keys: true, granted: false };
+        }
+        let mut claims = self.0.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let asking = claims.own.is_some_and(|since| now.duration_since(since) < GRANT);
+        let other = claims
+            .granted
+            .as_ref()
+            .is_some_and(|(to, since)| *to != claim.claimant && now.duration_since(*since) < GRANT);
+        if asking || other {
+            return Claimed { keys: false, granted: false };
+        }
+        claims.granted = Some((claim.claimant.clone(), now));
+        Claimed { keys: false, granted: true }
+    }
+
+    /// The ring for a peer, encrypted under the farm's secret; `None` where there is none.
+    pub(crate) async fn ring(&self) -> Result<Option<String>, NoKey> {
+        let secret = self.0.access.load().secret.expose().to_owned();
+        let state: Vec<_> = self.0.keystore.keys().into_iter().map(|key| (key.kid, key.state)).collect();
+        let mut exported = self.0.exported.lock().await;
+        if let Some((held, under, text)) = exported.as_ref()
+            && *held == state
+            && *under == secret
+        {
+            return Ok(Some(text.clone()));
+        }
+        let (keystore, under) = (self.0.keystore.clone(), secret.clone());
+        let text = blocking(move || Ok(keystore.export_existing(&under)?)).await?;
+        *exported = text.clone().map(|text| (state, secret, text));
+        Ok(text)
+    }
+
+    /// Sees to it that there is a key to sign with.
+    ///
+    /// # Errors
+    /// There is none, and none may be made now.
+    pub(crate) async fn ensure_key(&self) -> Result<(), NoKey> {
+        if self.0.keystore.active_if_any().is_some() {
+            return Ok(());
+        }
+        let peers = self.peers();
+        let pending = self.0.keystore.keys().iter().any(|key| key.state == KeyState::Pending && key.can_sign);
+        if peers.is_empty() || pending {
+            return self.make(None).await;
+        }
+        tokio::time::timeout(FIRST_KEY, self.agree(&peers)).await.map_err(|_| NoKey::Busy)?
+    }
+
+    /// Makes the first key; with a claim, only while its grants hold, and ends the claim.
+    async fn make(&self, claim: Option<Claiming>) -> Result<(), NoKey> {
+        let kind = KeyType::from_word(&self.0.rotation.load().key_type).unwrap_or_default();
+        let keystore = self.0.keystore.clone();
+        blocking(move || {
+            if claim.as_ref().is_some_and(|claim| claim.began.elapsed() > USE_GRANT) {
+                return Err(NoKey::Busy);
+            }
+            let made = keystore.active_or(kind)?;
+            tracing::info!(target: "audit", event = "firstKey", kid = made.kid());
+            drop(claim);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn agree(&self, peers: &[String]) -> Result<(), NoKey> {
+        let _one = self.0.first.lock().await;
+        for attempt in 0..TRIES {
+            if self.0.keystore.active_if_any().is_some() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                let wait = u64::from(uuid::Uuid::new_v4().as_bytes()[0]) % 120 + 20;
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            let Some(claim) = Claiming::begin(&self.0) else {
+                // Another node makes it, or has made it already.
+                self.look().await;
+                continue;
+            };
+            let body = serde_json::to_vec(&Claim { claimant: self.0.id.clone() }).unwrap_or_default();
+            let mut granted = true;
+            for peer in peers {
+                let answer = self.call(peer, "POST", "/claim", &body, 4096).await.map_err(NoKey::Peer)?;
+                let told: Claimed =
+                    serde_json::from_slice(&answer).map_err(|error| NoKey::Peer(error.into()))?;
+                if told.keys {
+                    drop(claim);
+                    self.fetch(peer).await?;
+                    let got = self.0.keystore.active_if_any().is_some();
+                    return if got { Ok(()) } else { Err(NoKey::Busy) };
+                }
+                granted &= told.granted;
+            }
+            if granted {
+                return self.make(Some(claim)).await;
+            }
+        }
+        Err(NoKey::Busy)
+    }
+
+    /// Takes over what keys of a peer are not here.
+    async fn fetch(&self, peer: &str) -> Result<(), NoKey> {
+        let text = self.call(peer, "POST", "/ring", b"{}", MAX_RING).await.map_err(NoKey::Peer)?;
+        let text = String::from_utf8(text.to_vec()).map_err(|error| NoKey::Peer(error.into()))?;
+        let (keystore, secret) = (self.0.keystore.clone(), self.0.access.load().secret.clone());
+        let imported =
+            blocking(move || Ok(keystore.import(&text, ImportMode::Merge, Some(secret.expose()))?)).await?;
+        if imported.changed {
+            tracing::info!(target: "audit", event = "keysFetched", peer, keys = imported.added.join(" "));
+        }
+        Ok(())
+    }
+
+    async fn call(
+        &self,
+        peer: &str,
+        method: &str,
+        path: &'static str,
+        body: &[u8],
+        max_answer: usize,
+    ) -> Result<bytes::Bytes, CallError> {
+        let outgoing = self.0.outgoing.as_ref().ok_or("this process calls nobody")?;
+        let secret = self.0.access.load().secret.clone();
+        let proof = prove_peer(secret.expose(), method, path, body, self.now()).ok_or("no randomness")?;
+        let mut proof = HeaderValue::from_str(&proof)?;
+        proof.set_sensitive(true);
+        let call = Call {
+            method: if method == "GET" { Method::GET } else { Method::POST },
+            url: &format!("{}{path}", peer.trim_end_matches('/')),
+            headers: vec![(HeaderName::from_static(PEER_HEADER), proof)],
+            content_type: "application/json",
+            body: bytes::Bytes::copy_from_slice(body),
+            max_answer,
+            timeout: CALL,
+            connect_timeout: CONNECT,
+        };
+        match outgoing.call(&call).await? {
+            (200, answer) => Ok(answer),
+            (404, _) => Err("it does not know us: another secret, or a clock that is off".into()),
+            (status, _) => Err(format!("it answered {status}").into()),
+        }
+    }
+
+    /// Looks at every peer once: takes over its keys, follows its revocations and promotions, and keeps what was seen.
+    pub(crate) async fn look(&self) {
+        let peers = self.peers();
+        let mut rings = Vec::new();
+        for peer in &peers {
+            let seen = match self.call(peer, "GET", "/keys", b"", MAX_RING).await {
+                Ok(answer) => serde_json::from_slice::<PeerRing>(&answer).map_err(Into::into),
+                Err(error) => Err(error),
+            };
+            let mut views = self.0.views.lock().unwrap_or_else(PoisonError::into_inner);
+            let view = views.entry(peer.clone()).or_default();
+            match seen {
+                Ok(ring) => {
+                    let holds = ring.keys.iter().map(|key| key.kid.clone()).collect();
+                    *view =
+                        PeerView { seen: self.0.clock.now().unix_timestamp(), holds, error: String::new() };
+                    drop(views);
+                    rings.push((peer, ring));
+                }
+                Err(error) => {
+                    view.error = Chain(&*error).to_string();
+                    tracing::warn!(peer, error = view.error, "a peer's keys cannot be read");
+                }
+            }
+        }
+        for (peer, ring) in rings {
+            if let Err(error) = self.follow(peer, &ring).await {
+                tracing::warn!(peer, error = %Chain(&error), "a peer's keys cannot be taken over");
+            }
+        }
+        let views = {
+            let mut views = self.0.views.lock().unwrap_or_else(PoisonError::into_inner);
+            views.retain(|url, _| peers.contains(url));
+            views.clone()
+        };
+        let missing = self.0.keystore.active_if_any().map_or(0, |key| {
+            peers
+                .iter()
+                .filter(|peer| {
+                    !views.get(*peer).is_some_and(|view| view.holds.iter().any(|kid| kid == key.kid()))
+                })
+                .count()
+        });
+        metrics::gauge!("authservice_peers_without_active_key")
+            .set(f64::from(u32::try_from(missing).unwrap_or(u32::MAX)));
+        let data_dir = self.0.data_dir.clone();
+        if let Err(error) = blocking(move || Ok(write_peers(&data_dir, &views)?)).await {
+            tracing::warn!(error = %Chain(&error), "what the peers hold cannot be kept");
+        }
+    }
+
+    async fn follow(&self, peer: &str, ring: &PeerRing) -> Result<(), NoKey> {
+        let ours = self.0.keystore.keys();
+        if ring.keys.iter().any(|key| ours.iter().all(|own| own.kid != key.kid)) {
+            self.fetch(peer).await?;
+        }
+        for kid in &ring.revoked {
+            if ours.iter().any(|own| own.kid == *kid && own.state != KeyState::Retired) {
+                let (keystore, kid) = (self.0.keystore.clone(), kid.clone());
+                tracing::warn!(target: "audit", event = "keyRevoked", kid, peer);
+                blocking(move || Ok(keystore.revoke(&kid)?)).await?;
+            }
+        }
+        let Some(theirs) = ring.keys.iter().find(|key| key.state == KeyState::Active.name()) else {
+            return Ok(());
+        };
+        let ours = self.0.keystore.keys();
+        let active = ours.iter().find(|own| own.state == KeyState::Active);
+        let newer = ours.iter().find(|own| {
+            own.kid == theirs.kid
+                && own.state == KeyState::Pending
+                && own.can_sign
+                && active.is_some_and(|active| (own.created, &own.kid) > (active.created, &active.kid))
+        });
+        if let Some(key) = newer.filter(|key| self.held_by_all(&key.kid)) {
+            let (keystore, kid) = (self.0.keystore.clone(), key.kid.clone());
+            tracing::info!(target: "audit", event = "keyPromoted", kid, peer);
+            blocking(move || Ok(keystore.promote(&kid)?)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether every peer was seen to hold a key, a moment ago.
+    fn held_by_all(&self, kid: &str) -> bool {
+        let now = self.now();
+        let views = self.0.views.lock().unwrap_or_else(PoisonError::into_inner);
+        self.peers().iter().all(|peer| views.get(peer).is_some_and(|view| view.confirms(kid, now)))
+    }
+
+    /// Does what the schedule of rotations asks for now.
+    pub(crate) async fn rotate(&self) {
+        let farm = self.clone();
+        let done = blocking(move || {
+            let rotation = farm.0.rotation.load();
+            Ok(farm.0.keystore.follow_schedule(&rotation, |kid| farm.held_by_all(kid))?)
+        });
+        match done.await {
+            Ok(Scheduled::Nothing) => {}
+            Ok(Scheduled::Generated(kid)) => {
+                tracing::info!(target: "audit", event = "keyGenerated", kid, by = "schedule")
+            }
+            Ok(Scheduled::Promoted(kid)) => {
+                tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule")
+            }
+            Ok(Scheduled::Waiting(kid)) => {
+                tracing::warn!(
+                    alarm = "keyNotShared",
+                    kid,
+                    "a key is due to sign, and not every peer holds it"
+                );
+            }
+            Err(error) => {
+                tracing::error!(alarm = "keyNotRotated", error = %Chain(&error), "the key cannot be rotated");
+            }
+        }
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let keys = self.0.keystore.keys();
+        for state in [KeyState::Active, KeyState::Pending, KeyState::Retiring, KeyState::Retired] {
+            let count = keys.iter().filter(|key| key.state == state).count();
+            metrics::gauge!("authservice_keys", "state" => state.name())
+                .set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
+        if let Some(active) = keys.iter().find(|key| key.state == KeyState::Active) {
+            let age = self.now().saturating_sub(active.created.unix_timestamp()).max(0);
+            metrics::gauge!("authservice_active_key_age_seconds")
+                .set(f64::from(u32::try_from(age).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Looks at peers and schedule until the process ends.
+    pub(crate) async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
+        let (mut peers, mut schedule) = (Instant::now(), Instant::now());
+        let mut known = Vec::new();
+        loop {
+            if Instant::now() >= schedule {
+                self.rotate().await;
+                schedule = Instant::now() + SCHEDULE;
+            }
+            let now_known = self.peers();
+            if Instant::now() >= peers || now_known != known {
+                if !now_known.is_empty() {
+                    self.look().await;
+                }
+                known = now_known;
+                peers = Instant::now() + Duration::from_secs(self.0.access.load().poll_in_seconds.into());
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+}
+
+/// This process asks for the first key; ends when dropped.
+struct Claiming {
+    began: Instant,
+    inner: Arc<Inner>,
+}
+
+impl Claiming {
+    fn begin(inner: &Arc<Inner>) -> Option<Self> {
+        let mut claims = inner.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if claims.granted.as_ref().is_some_and(|(_, since)| now.duration_since(*since) < GRANT) {
+            return None;
+        }
+        claims.own = Some(now);
+        Some(Self { began: now, inner: inner.clone() })
+    }
+}
+
+impl Drop for Claiming {
+    fn drop(&mut self) {
+        self.inner.claims.lock().unwrap_or_else(PoisonError::into_inner).own = None;
+    }
+}
+
+/// Runs what blocks on files and computes.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NoKey> + Send + 'static,
+) -> Result<T, NoKey> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| NoKey::Panicked)?
+}
