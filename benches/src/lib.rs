@@ -99,6 +99,45 @@ pub fn wrk(url: &str, headers: &[String], connections: u32) -> Result<f64> {
         .with_context(|| format!("no rate in:\n{text}"))
 }
 
+/// As [`wrk`], with the time in milliseconds that 99 of 100 answers do not exceed, and a script of the load generator's own.
+///
+/// # Errors
+/// When an answer was none.
+pub fn wrk_latency(
+    url: &str,
+    headers: &[String],
+    connections: u32,
+    script: Option<&str>,
+) -> Result<(f64, f64)> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", CLIENT_CORE, "wrk", "-t1", "-d5s", "--latency", &format!("-c{connections}")]);
+    for header in headers {
+        command.args(["-H", header]);
+    }
+    let folder = tempfile::tempdir()?;
+    if let Some(script) = script {
+        let file = folder.path().join("script.lua");
+        std::fs::write(&file, script)?;
+        command.arg("-s").arg(file);
+    }
+    let output = command.arg(url).output().context("running wrk")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.contains("Non-2xx") || !output.status.success() {
+        bail!("wrk got errors from {url}:\n{text}");
+    }
+    let value =
+        |name: &str| text.lines().find_map(|line| Some(line.trim().strip_prefix(name)?.trim().to_owned()));
+    let rate = value("Requests/sec:").and_then(|rate| rate.parse().ok());
+    let p99 = value("99%").and_then(|time| {
+        let number = |unit: &str| time.strip_suffix(unit)?.parse::<f64>().ok();
+        number("us").map(|us| us / 1e3).or_else(|| number("ms")).or_else(|| number("s").map(|s| s * 1e3))
+    });
+    match (rate, p99) {
+        (Some(rate), Some(p99)) => Ok((rate, p99)),
+        _ => bail!("no figures in:\n{text}"),
+    }
+}
+
 /// A Basic credentials header line.
 pub fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;

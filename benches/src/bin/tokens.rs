@@ -1,25 +1,50 @@
-//! Tokens issued a second on one core, beside `openssl speed` RSA-2048 signs on the same core.
+//! Tokens issued a second on one core over keep-alive TLS, RS256 and ES256: beside what `openssl speed` signs on the same
+//! core, and beside the npm package oidc-provider, where node is there.
 
 use anyhow::{Context as _, Result};
-use openadp_benches::{SERVER_CORE, basic, median, pinned_lab, report, runs, wrk};
-use std::process::Command;
+use openadp_benches::{SERVER_CORE, basic, median, pinned_lab, report, runs, wrk_latency};
+use openadp_suite::{Lab, repository};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const CONNECTIONS: u32 = 32;
 
 fn main() -> Result<()> {
     let lab = pinned_lab()?;
+    lab.administer(&[
+        "ADP_CLI/Applications/AuthenticationService/TokenLimits> set tokensPerMinutePerUser 0",
+    ])?;
     let alice = lab.subscriber(0);
-    let key = client_key()?;
-    let url = format!("{}/token?key={key}", lab.text("auth_service"));
+    let url = format!("{}/token?key={}", lab.text("auth_service"), client_key()?);
     let headers = [basic(&alice.user_id, &alice.password)];
-    let (mut ours, mut reference) = (Vec::new(), Vec::new());
-    for _ in 0..runs() {
-        ours.push(wrk(&url, &headers, 8)?);
-        reference.push(openssl_signs()?);
+    for (kind, algorithm, aim, bits) in
+        [("RSA-2048", "RS256", 0.85, "rsa2048"), ("P-256", "ES256", 0.35, "ecdsap256")]
+    {
+        lab.administer(&[&format!(
+            "ADP_CLI/Applications/AuthenticationService/KeyManagement> rotate {kind}"
+        )])?;
+        let (mut ours, mut slowest, mut signs, mut theirs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs() {
+            let (rate, p99) = wrk_latency(&url, &headers, CONNECTIONS, None)?;
+            ours.push(rate);
+            slowest.push(p99);
+            signs.push(openssl_signs(bits)?);
+            if let Some(reference) = Reference::start(&lab, algorithm)? {
+                theirs.push(reference.rate()?);
+            }
+        }
+        let (ours, p99, signs) = (median(&ours), median(&slowest), median(&signs));
+        report(&format!(
+            "tokens: {algorithm} {ours:.0}/s, p99 {p99:.1} ms; openssl speed {signs:.0} signs/s, ratio {:.2} (aim {aim})",
+            ours / signs
+        ));
+        if theirs.is_empty() {
+            report("tokens: oidc-provider is not installed (npm ci in benches/oidc-provider)");
+        } else {
+            let theirs = median(&theirs);
+            report(&format!("tokens: {algorithm} oidc-provider {theirs:.0}/s, ratio {:.2}", ours / theirs));
+        }
     }
-    let (ours, reference) = (median(&ours), median(&reference));
-    report(&format!(
-        "tokens: {ours:.0} tokens/s, openssl speed {reference:.0} RSA-2048 signs/s, ratio {:.2}",
-        ours / reference
-    ));
     Ok(())
 }
 
@@ -29,17 +54,68 @@ fn client_key() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn openssl_signs() -> Result<f64> {
+fn openssl_signs(kind: &str) -> Result<f64> {
     let output = Command::new("taskset")
-        .args(["-c", SERVER_CORE, "openssl", "speed", "-seconds", "3", "-mr", "rsa2048"])
+        .args(["-c", SERVER_CORE, "openssl", "speed", "-seconds", "3", "-mr", kind])
         .output()
         .context("running openssl speed")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // "+F2:2:2048:<signs a second>:<verifications a second>"
+    // "+F2:2:2048:<signs a second>:<verifications a second>", "+F4:3:256:..." for ECDSA
     let signs: f64 = text
         .lines()
-        .find_map(|line| line.strip_prefix("+F2:")?.split(':').nth(2)?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("+F2:").or(line.strip_prefix("+F4:"))?.split(':').nth(2)?.parse().ok()
+        })
         .with_context(|| format!("no figure in {text}"))?;
     // Before 3.0 the figure was the seconds one sign takes.
     Ok(if signs < 1.0 { 1.0 / signs } else { signs })
+}
+
+/// oidc-provider on the server's core, with the lab's certificate.
+struct Reference {
+    child: Child,
+    port: u16,
+}
+
+impl Reference {
+    fn start(lab: &Lab, algorithm: &str) -> Result<Option<Self>> {
+        let folder = repository().join("benches/oidc-provider");
+        if !folder.join("node_modules").is_dir() {
+            return Ok(None);
+        }
+        let port = lab.port_base() + 21;
+        let certificates = lab.data_dir.join("lab/certificates");
+        let child = Command::new("taskset")
+            .args(["-c", SERVER_CORE, "node", "server.mjs", &port.to_string(), algorithm])
+            .arg(certificates.join("server-rsa.key"))
+            .arg(certificates.join("server-rsa.crt"))
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting node")?;
+        let reference = Self { child, port };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "oidc-provider does not listen");
+            std::thread::yield_now();
+        }
+        Ok(Some(reference))
+    }
+
+    fn rate(&self) -> Result<f64> {
+        let script = "wrk.method = 'POST'\nwrk.body = 'grant_type=client_credentials'\n\
+                      wrk.headers['Content-Type'] = 'application/x-www-form-urlencoded'\n";
+        let headers = [basic("bench", "bench-secret-of-nobody")];
+        let url = format!("https://127.0.0.1:{}/token", self.port);
+        Ok(wrk_latency(&url, &headers, CONNECTIONS, Some(script))?.0)
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone.
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
 }

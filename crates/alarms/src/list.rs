@@ -58,6 +58,12 @@ alarms! {
     /// An interface has no usable certificate or no usable cipher suite: every handshake fails.
     INTERFACE_NOT_SECURED = "interfaceNotSecured", Critical,
         "Look at the reason; sslUpdate puts a certificate in place, and get -e of Ciphers and Protocols shows what is in force.";
+    /// The schedule cannot make a key, or let one sign: tokens are signed with the former one.
+    KEY_NOT_ROTATED = "keyNotRotated", Major,
+        "Look at the reason; KeyManagement get lists the keys, and a full ring has room again when one is revoked.";
+    /// A key is due to sign, and a node below KeyManagement/Peers is not known to hold it: the former one goes on.
+    KEY_NOT_SHARED = "keyNotShared", Major,
+        "KeyManagement getPeers tells which node does not answer, and why.";
     /// The key ring cannot be read: tokens are checked with the keys that were read last.
     KEYS_UNREADABLE = "keysUnreadable", Critical,
         "Look at the reason, and at keystore/ of the data directory; importKeys restores a ring from an export.";
@@ -67,6 +73,9 @@ alarms! {
     /// Log lines cannot be written to one of the outputs.
     LOG_OUTPUT_FAILING = "logOutputFailing", Minor,
         "Look at the reason and at System/Logging/OutputChannels.";
+    /// There is no key to sign tokens with, and none may be made: requests for tokens get 503.
+    NO_KEY = "noKey", Critical,
+        "Look at the reason: a node below KeyManagement/Peers may be away; delete it there if it will not come back.";
     /// The node is locked: new work is refused.
     NODE_LOCKED = "nodeLocked", Minor,
         "Maintenance/ManagedObjects unlock, when the node is to serve again.";

@@ -5,7 +5,7 @@
 //! password itself; the version is read from the store at every use, so a change in any process counts at once.
 
 use crate::Shared;
-use crate::db::{Db, fault, int, unreadable};
+use crate::db::{Db, Stamp, fault, int, unreadable};
 use crate::events;
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
@@ -76,18 +76,54 @@ pub(crate) struct Accounts {
 }
 
 /// An account with what its verification needs.
+#[derive(Clone)]
 struct Record {
     phc: String,
     version: i64,
     failures: i64,
     locked_until: Option<i64>,
-    account: Account,
+    expires_at: Option<i64>,
+    kind: AccountKind,
+}
+
+impl Record {
+    fn account(&self, user: &UserId, now: i64) -> Account {
+        let password_expires_days = self.expires_at.map(|at| at.saturating_sub(now).div_euclid(DAY_MS));
+        Account { user_id: user.clone(), kind: self.kind.clone(), password_expires_days }
+    }
+}
+
+/// Records as they were at a state of the store: as long as nobody, in any process, has committed anything since, asking again
+/// would give the same.
+pub(crate) struct Records(Mutex<LruCache<UserId, (Stamp, Arc<Record>)>>);
+
+impl Records {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(LruCache::new(MAX_VERIFIED)))
+    }
 }
 
 type Row = (String, i64, i64, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<String>);
 
 impl Accounts {
-    async fn record(&self, user: &UserId) -> PortResult<Option<Record>> {
+    async fn record(&self, user: &UserId) -> PortResult<Option<Arc<Record>>> {
+        // Taken before the question: what is read then is at least as new.
+        let stamp = self.shared.db.stamp();
+        if let Some(stamp) = &stamp {
+            let mut records = self.shared.records.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, record)) = records.get(user).filter(|(seen, _)| seen == stamp) {
+                return Ok(Some(record.clone()));
+            }
+        }
+        let record = self.read(user).await?.map(Arc::new);
+        if let (Some(stamp), Some(record)) = (stamp, &record) {
+            let mut records = self.shared.records.0.lock().unwrap_or_else(PoisonError::into_inner);
+            records.put(user.clone(), (stamp, record.clone()));
+        }
+        Ok(record)
+    }
+
+    async fn read(&self, user: &UserId) -> PortResult<Option<Record>> {
         let row: Option<Row> = sqlx::query_as(
             "SELECT c.phc, c.version, c.failures, c.locked_until, c.expires_at, u.provider, u.group_id, a.level \
              FROM credentials c LEFT JOIN users u USING (user_id) LEFT JOIN admins a USING (user_id) WHERE c.user_id = ?",
@@ -106,10 +142,7 @@ impl Accounts {
             }
             (_, _, None) => return Ok(None),
         };
-        let now = self.shared.db.now();
-        let password_expires_days = expires_at.map(|at| at.saturating_sub(now).div_euclid(DAY_MS));
-        let account = Account { user_id: user.clone(), kind, password_expires_days };
-        Ok(Some(Record { phc, version, failures, locked_until, account }))
+        Ok(Some(Record { phc, version, failures, locked_until, expires_at, kind }))
     }
 
     /// Counts a failed or successful attempt.
@@ -194,18 +227,18 @@ impl Credentials for Accounts {
         let keep_ms = i64::from(rules.verified_cache) * 1_000;
         if verified.is_fresh(&tag, now, keep_ms) {
             metrics::counter!("appserver_password_verifications_total", "result" => "cached").increment(1);
-            return expired(record.account, &rules);
+            return expired(record.account(user, now), &rules);
         }
         // Several requests of one client come at once: who waited for his turn may find it done.
         let done = || verified.is_fresh(&tag, now, keep_ms);
-        let good = self.shared.hasher.verify(Some(record.phc), password, done).await?;
+        let good = self.shared.hasher.verify(Some(record.phc.clone()), password, done).await?;
         if good {
             if record.failures > 0 {
                 self.count(user, true).await?;
             }
             verified.remember(tag, now);
             metrics::counter!("appserver_password_verifications_total", "result" => "verified").increment(1);
-            return expired(record.account, &rules);
+            return expired(record.account(user, now), &rules);
         }
         if rules.maximum_failed_logins > 0 {
             self.count(user, false).await?;
@@ -215,7 +248,8 @@ impl Credentials for Accounts {
     }
 
     async fn account(&self, user: &UserId) -> PortResult<Account> {
-        self.record(user).await?.map(|record| record.account).ok_or(PortError::NotFound { what: "user" })
+        let record = self.record(user).await?.ok_or(PortError::NotFound { what: "user" })?;
+        Ok(record.account(user, self.shared.db.now()))
     }
 
     async fn tokens_revoked_before(&self, user: &UserId) -> PortResult<Option<i64>> {

@@ -8,7 +8,7 @@ use openadp_wake::Wake;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,12 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// Bytes of the header of a WAL index, and the place in it of the mark that it is set up.
+const HEADER: usize = 48;
+const IS_INIT: usize = 12;
+/// A state of the store.
+pub(crate) type Stamp = [u8; HEADER];
 
 /// Topic of everything that the feed carries.
 pub(crate) const FEED: &str = "feed";
@@ -94,6 +100,8 @@ pub(crate) struct Db {
     wake: Wake,
     tasks: TaskTracker,
     clock: Arc<dyn Clock>,
+    /// The WAL index, shared by all processes.
+    index: Option<Arc<std::fs::File>>,
 }
 
 impl Db {
@@ -165,7 +173,23 @@ impl Db {
             .map_err(|source| OpenError::Database { path: path.clone(), source: Box::new(source) })?;
         let read = pool(READERS).connect_with(options.pragma("query_only", "1")).await.map_err(database)?;
         drop(lock);
-        Ok(Self { read, write, wake, tasks, clock })
+        // Held open by the connections above for as long as this lives.
+        let index = std::fs::File::open(folder.join("appserver.db-shm")).ok().map(Arc::new);
+        Ok(Self { read, write, wake, tasks, clock, index })
+    }
+
+    /// What tells one state of the store from another, for all processes; `None` where it cannot be told just now.
+    ///
+    /// It is the header of SQLite's WAL index (<https://sqlite.org/walformat.html>, 2.1), which every commit of every process
+    /// changes before it returns; two copies of it stand in the file, and differ while one is written. Reading it costs a
+    /// hundredth of a question to the database.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let mut bytes = [0_u8; 2 * HEADER];
+        self.index.as_ref()?.read_exact_at(&mut bytes, 0).ok()?;
+        let (one, other) = bytes.split_at(HEADER);
+        let stamp: Stamp = one.try_into().ok()?;
+        // Without the mark of being set up it says nothing.
+        (one == other && stamp[IS_INIT] == 1).then_some(stamp)
     }
 
     /// The readers.
@@ -261,6 +285,32 @@ impl WriteTx {
 mod tests {
     use super::*;
     use openadp_appserver::SystemClock;
+
+    #[tokio::test]
+    async fn a_commit_of_another_process_changes_the_stamp_and_nothing_else_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Db::open(folder.path(), Wake::in_process(), TaskTracker::new(), Arc::new(SystemClock));
+        let (one, two) = (open().await.expect("opened"), open().await.expect("opened"));
+        let write = async |db: &Db, value: &str| {
+            let mut tx = db.begin().await.expect("begun");
+            crate::events::put_fact(&mut tx, "test", value).await.expect("written");
+            tx
+        };
+        write(&two, "1").await.commit().await.expect("committed");
+        let before = one.stamp().expect("told");
+        assert_eq!(two.stamp(), Some(before), "one state, whoever looks");
+        drop(one.snapshot().await.expect("read"));
+        let open_change = write(&two, "2").await;
+        assert_eq!(one.stamp(), Some(before), "nothing is committed yet");
+        open_change.commit().await.expect("committed");
+        let after = one.stamp().expect("told");
+        assert_ne!(after, before);
+        for value in 3..200 {
+            let last = one.stamp();
+            write(&two, &value.to_string()).await.commit().await.expect("committed");
+            assert_ne!(one.stamp(), last, "commit {value}");
+        }
+    }
 
     #[tokio::test]
     async fn a_full_disk_does_not_poison_the_writer() {

@@ -74,9 +74,9 @@ fn compose(
         per_certificate: Arc::new(service::Rates::new(Duration::from_secs(1))),
         store: store.clone(),
         minter: service::Minter {
-            clock: clock.clone(),
+            clock,
             farm,
-            keystore: keystore.clone(),
+            keystore,
             settings: settings.clone(),
             signing: service::Minter::slots(),
         },

@@ -156,6 +156,13 @@ impl SigningKey {
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
+    /// Whether signing takes well below a millisecond, so that it costs less than moving it to another thread and back.
+    pub fn is_quick(&self) -> bool {
+        match &self.pair {
+            Pair::Ec(_) => true,
+            Pair::Rsa(pair) => pair.public_modulus_len() <= 256,
+        }
+    }
     /// DER SubjectPublicKeyInfo.
     pub(crate) fn spki(&self) -> &[u8] {
         &self.spki

@@ -309,8 +309,12 @@ fn promote_key(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Don
         let (seen, now) = (read_peers(context.data_dir), context.now.unix_timestamp());
         let missing = |url: &String| !seen.get(url).is_some_and(|view| view.confirms(kid, now));
         if let Some(url) = peers(context).into_iter().find(missing) {
-            let why = seen.get(&url).map(|view| view.error.as_str()).filter(|error| !error.is_empty());
-            let reason = format!("{url} is not known to hold the key: {}", why.unwrap_or("not seen yet"));
+            let why = match seen.get(&url) {
+                None => "it was not asked yet",
+                Some(view) if view.error.is_empty() => "it has not taken it over yet",
+                Some(view) => &view.error,
+            };
+            let reason = format!("{url} is not known to hold the key: {why}");
             let problem = Problem::new(context.context.full_path(), reason);
             return Err(problem.hint("getPeers shows what each holds; force true promotes anyway").into());
         }

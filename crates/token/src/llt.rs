@@ -5,7 +5,6 @@ use crate::{Claims, IssueError, TokenError, strict};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openadp_keystore::{KeyStore, SigningKey, is_kid};
-use serde_json::Value;
 
 /// Bytes of a token at most.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -94,25 +93,24 @@ pub fn validate(
         return Err(TokenError::Malformed);
     };
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
-    let header_members = strict::object(&decode(header)?).ok_or(TokenError::Malformed)?;
-    let text = |name: &str| header_members.get(name).and_then(Value::as_str);
-    if header_members.keys().any(|name| !matches!(name.as_str(), "alg" | "kid" | "typ")) {
+    let read = decode(header)?;
+    let named = strict::header(&read).ok_or(TokenError::Malformed)?;
+    if named.others {
         return Err(TokenError::Header);
     }
-    if text("typ") != Some(TYPE) {
+    if named.typ.as_deref() != Some(TYPE) {
         return Err(TokenError::Kind);
     }
-    let kid = text("kid").filter(|kid| is_kid(kid)).ok_or(TokenError::UnknownKey)?;
+    let kid = named.kid.as_deref().filter(|kid| is_kid(kid)).ok_or(TokenError::UnknownKey)?;
     let key = keystore.verify_key(kid).ok_or(TokenError::UnknownKey)?;
-    if text("alg") != Some(key.algorithm().name()) {
+    if named.alg.as_deref() != Some(key.algorithm().name()) {
         return Err(TokenError::Algorithm);
     }
     let signed = token.get(..header.len() + 1 + payload.len()).ok_or(TokenError::Malformed)?;
     if !key.verify(signed.as_bytes(), &decode(signature)?) {
         return Err(TokenError::Signature);
     }
-    let members = strict::object(&decode(payload)?).ok_or(TokenError::Malformed)?;
-    let claims = Claims::read(members).ok_or(TokenError::Malformed)?;
+    let claims = Claims::read(&decode(payload)?).ok_or(TokenError::Malformed)?;
     check(&claims, now_unix, expected)?;
     Ok(ValidToken(claims, kid.to_owned()))
 }

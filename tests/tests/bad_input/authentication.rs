@@ -1,6 +1,6 @@
 //! Who says that they are somebody else: credentials, tokens, and requests for tokens.
 
-use crate::{Report, error_info, lab, user};
+use crate::{Report, cti, error_info, lab, user};
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -95,6 +95,11 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
     let try_token =
         |token: &str| plain.request("GET", &path, &[&format!("Authorization: Bearer {token}")], "");
     try_token(&token)?.expect_status(200)?;
+    let good = elsewhere(&lab, &plain, &token)?;
+    ensure!(
+        good == [("Xsi-Events", 404), ("DMS", 200), ("CTI", 200), ("CTI, single sign-on", 200)],
+        "{good:?}"
+    );
 
     let mut forged: BTreeMap<String, String> = forge(&lab, &token)?;
     forged.insert("another installation's".to_owned(), foreign);
@@ -110,6 +115,13 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
     let refused = |token: &str| {
         let answer = error_info("token", try_token(token)?, 401)?;
         ensure!(token.len() < 20 || !answer.body.contains(token), "the token comes back: {answer:?}");
+        for (application, status) in elsewhere(&lab, &plain, token)? {
+            ensure!(status == 401, "{application} answers {status}");
+        }
+        // Nobody gets a token for one.
+        let bearer = format!("Authorization: Bearer {token}");
+        let minted = plain.request("GET", "/authService/token", &[&bearer], "")?;
+        ensure!(minted.status == 401, "{minted:?}");
         // Introspection gives no more away than that.
         let body = format!("token={token}");
         let form = "Content-Type: application/x-www-form-urlencoded";
@@ -128,6 +140,24 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
     report.end()?;
     try_token(&token)?.expect_status(200)?;
     plain.others_are_served()
+}
+
+/// The status that each of the other applications that accept tokens gives to one.
+fn elsewhere(lab: &Lab, plain: &Plain, token: &str) -> Result<Vec<(&'static str, u16)>> {
+    let alice = lab.subscriber(0);
+    let bearer = format!("Authorization: Bearer {token}");
+    let nowhere = format!("{}/channel/00000000-0000-4000-8000-000000000000/heartbeat", crate::EVENTS);
+    let events = plain.request("PUT", &nowhere, &[&bearer], "")?.status;
+    let file = format!("{}/bc/pc/config-wxt.xml", lab.text("dms"));
+    let device = Curl::new(lab.ca()).header(&bearer).get(&file)?.status;
+    let sso = STANDARD.encode(format!("{}:{token}", alice.user_id));
+    let shown = token.replace('<', "&lt;").replace('&', "&amp;");
+    Ok(vec![
+        ("Xsi-Events", events),
+        ("DMS", device),
+        ("CTI", cti::profile(lab, &format!("<authorization>Bearer {shown}</authorization>"))?),
+        ("CTI, single sign-on", cti::profile(lab, &format!("<ssoCredentials>{sso}</ssoCredentials>"))?),
+    ])
 }
 
 /// Forgeries by tools that are not ours.

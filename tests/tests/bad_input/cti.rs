@@ -34,6 +34,17 @@ fn request(id: u32, credentials: &str, wrapper: &str, method: &str, uri: &str, p
     )
 }
 
+/// The status that a request for the first subscriber's profile gets with these credentials, on a connection of its own.
+pub(crate) fn profile(lab: &Lab, credentials: &str) -> Result<u16> {
+    let uri = format!("/com.broadsoft.xsi-actions/v2.0/user/{}/profile", lab.subscriber(0).user_id);
+    let mut connection = Raw::connect(clear_port(lab)?)?;
+    connection.send(request(1, credentials, "GetUserProfileRequest", "GET", &uri, ""))?;
+    let answer = connection.until("</statusCode>")?;
+    let status =
+        answer.rsplit_once("<statusCode>").and_then(|(_, rest)| rest.split('<').next()?.parse().ok());
+    status.with_context(|| format!("no status in {answer}"))
+}
+
 #[test]
 fn what_is_no_message_is_named_and_ends_its_connection_only() -> Result<()> {
     let (lab, _plain) = lab()?;

@@ -6,6 +6,7 @@
 
 use super::mint::Chain;
 use http::{HeaderName, HeaderValue, Method};
+use openadp_alarms::{KEY_NOT_ROTATED, KEY_NOT_SHARED};
 use openadp_appserver::Clock;
 use openadp_keystore::{
     ImportMode, KeyState, KeyStore, KeyType, PEER_HEADER, Peer, PeerAccess, PeerView, Rotation, Scheduled,
@@ -65,6 +66,13 @@ pub(crate) struct Claimed {
     pub(crate) granted: bool,
 }
 
+/// The ring as peers get it, and what it was made from.
+struct Exported {
+    keys: Vec<(String, KeyState)>,
+    secret: String,
+    text: String,
+}
+
 #[derive(Default)]
 struct Claims {
     /// Since when this process asks.
@@ -96,8 +104,8 @@ struct Inner {
     claims: Mutex<Claims>,
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
-    /// The ring as peers get it, with the ids it holds: encrypting it costs a tenth of a second.
-    exported: tokio::sync::Mutex<Option<(Vec<(String, KeyState)>, String, String)>>,
+    /// Encrypting the ring costs a tenth of a second.
+    exported: tokio::sync::Mutex<Option<Exported>>,
     first: tokio::sync::Mutex<()>,
     id: String,
     keystore: Arc<KeyStore>,
@@ -166,17 +174,14 @@ impl Farm {
     /// The ring for a peer, encrypted under the farm's secret; `None` where there is none.
     pub(crate) async fn ring(&self) -> Result<Option<String>, NoKey> {
         let secret = self.0.access.load().secret.expose().to_owned();
-        let state: Vec<_> = self.0.keystore.keys().into_iter().map(|key| (key.kid, key.state)).collect();
+        let keys: Vec<_> = self.0.keystore.keys().into_iter().map(|key| (key.kid, key.state)).collect();
         let mut exported = self.0.exported.lock().await;
-        if let Some((held, under, text)) = exported.as_ref()
-            && *held == state
-            && *under == secret
-        {
-            return Ok(Some(text.clone()));
+        if let Some(held) = exported.as_ref().filter(|held| held.keys == keys && held.secret == secret) {
+            return Ok(Some(held.text.clone()));
         }
         let (keystore, under) = (self.0.keystore.clone(), secret.clone());
         let text = blocking(move || Ok(keystore.export_existing(&under)?)).await?;
-        *exported = text.clone().map(|text| (state, secret, text));
+        *exported = text.clone().map(|text| Exported { keys, secret, text });
         Ok(text)
     }
 
@@ -388,12 +393,15 @@ impl Farm {
             Ok(farm.0.keystore.follow_schedule(&rotation, |kid| farm.held_by_all(kid))?)
         });
         match done.await {
-            Ok(Scheduled::Nothing) => {}
+            Ok(Scheduled::Nothing) => {
+                KEY_NOT_SHARED.clear(&[]);
+                KEY_NOT_ROTATED.clear(&[]);
+            }
             Ok(Scheduled::Generated(kid)) => {
-                tracing::info!(target: "audit", event = "keyGenerated", kid, by = "schedule")
+                tracing::info!(target: "audit", event = "keyGenerated", kid, by = "schedule");
             }
             Ok(Scheduled::Promoted(kid)) => {
-                tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule")
+                tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule");
             }
             Ok(Scheduled::Waiting(kid)) => {
                 tracing::warn!(
@@ -403,7 +411,7 @@ impl Farm {
                 );
             }
             Err(error) => {
-                tracing::error!(alarm = "keyNotRotated", error = %Chain(&error), "the key cannot be rotated");
+                KEY_NOT_ROTATED.raise(&[], Chain(&error));
             }
         }
         self.measure();
