@@ -56,7 +56,7 @@ async fn server(folder: &std::path::Path) -> Result<EmbeddedApplicationServer> {
             title: None,
             department: None,
             time_zone: None,
-            password: Secret::new(&password(n)),
+            password: Secret::new(password(n)),
         };
         provisioning.put_subscriber(&subscriber).await?;
     }

@@ -7,6 +7,7 @@ use common::{Script, house, type_lines};
 use openadp_cli::{Code, Installation, MESSAGES, Options, Session};
 use openadp_settings::{OpenError, Store};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ fn printed(data_dir: &Path, interactive: bool, answers: &[&'static str], lines: 
     let mut text = type_lines(&mut session, &mut script, lines);
     if let Some(code) = session.finish(&mut script) {
         text.push_str(&script.transcript);
-        text.push_str(&format!("(exit {})\n", code as i32));
+        writeln!(text, "(exit {})", code as i32).unwrap();
     }
     text
 }

@@ -16,7 +16,8 @@ use crate::levels::{InterfaceKind, InterfaceRef, interface_ip, port};
 use crate::pem::Identity;
 use crate::{material, peer, pem};
 use openadp_settings::{
-    Apply, Context, Edit, Kind, Parameter, Presented, Problem, Rights, Row, Secret, Settings, Snapshot, Tree, context,
+    Apply, Context, Edit, Kind, Parameter, Presented, Problem, Rights, Row, Secret, Settings, Snapshot, Tree,
+    context,
 };
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;

@@ -221,7 +221,7 @@ async fn what_was_known_serves_through_an_outage_for_as_long_as_it_is_set() {
     bed.ask(&alice).await.unwrap();
     bed.ask(&admin).await.unwrap();
     *bed.accounts.down.lock().unwrap() = true;
-    tokio::time::advance(Duration::from_secs(14 * 60)).await;
+    tokio::time::advance(Duration::from_mins(14)).await;
     bed.ask(&alice).await.unwrap();
     bed.ask(&admin).await.unwrap();
     tokio::time::advance(Duration::from_secs(61)).await;
@@ -232,7 +232,7 @@ async fn what_was_known_serves_through_an_outage_for_as_long_as_it_is_set() {
     bed.ask(&alice).await.unwrap();
     bed.ask(&admin).await.unwrap();
     *bed.accounts.down.lock().unwrap() = true;
-    tokio::time::advance(Duration::from_secs(3600)).await;
+    tokio::time::advance(Duration::from_hours(1)).await;
     bed.ask(&alice).await.unwrap();
     assert!(matches!(bed.ask(&admin).await, Err(AuthError::Unavailable(_))), "never for administrators");
     // Back again, and revoked meanwhile.
