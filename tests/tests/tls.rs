@@ -7,6 +7,8 @@ mod certificates;
 mod clients;
 #[path = "tls/levels.rs"]
 mod levels;
+#[path = "tls/outgoing.rs"]
+mod outgoing;
 
 use anyhow::{Context as _, Result, ensure};
 use openadp_suite::Lab;
