@@ -23,10 +23,21 @@ pub(crate) struct Profiles {
     pub(crate) shared: Arc<Shared>,
 }
 
-fn profile(row: &SqliteRow, now: i64) -> Result<Profile, sqlx::Error> {
+impl Profiles {
+    /// Domain of messaging addresses, where subscribers have any.
+    fn messaging_domain(&self) -> Option<String> {
+        let active = self.shared.messaging_active.load().active;
+        self.shared.messaging.load().service_domain.clone().filter(|_| active)
+    }
+}
+
+fn profile(row: &SqliteRow, now: i64, domain: Option<&str>) -> Result<Profile, sqlx::Error> {
     let expires_at: Option<i64> = row.try_get("expires_at")?;
+    let user_id: String = row.try_get("user_id")?;
+    let local = user_id.split('@').next().unwrap_or_default();
     Ok(Profile {
-        user_id: row.try_get("user_id")?,
+        imp_id: domain.map(|domain| format!("{local}@{domain}")),
+        user_id,
         first_name: row.try_get("first_name")?,
         last_name: row.try_get("last_name")?,
         group_id: row.try_get("group_id")?,
@@ -109,7 +120,8 @@ impl Directory for Profiles {
         .fetch_optional(self.shared.db.read())
         .await
         .map_err(fault)?;
-        profile(&row.ok_or(NO_USER)?, self.shared.db.now()).map_err(fault)
+        let domain = self.messaging_domain();
+        profile(&row.ok_or(NO_USER)?, self.shared.db.now(), domain.as_deref()).map_err(fault)
     }
 
     async fn directory(
@@ -118,6 +130,7 @@ impl Directory for Profiles {
         scope: DirectoryScope,
         query: &DirectoryQuery,
     ) -> PortResult<DirectoryPage> {
+        let domain = self.messaging_domain();
         if query.terms.iter().map(|term| term.patterns.len()).sum::<usize>() > MAX_PATTERNS {
             return Err(PortError::Invalid {
                 field: "search",
@@ -162,12 +175,16 @@ impl Directory for Profiles {
             .fetch_one(&mut *tx)
             .await
             .map_err(fault)?;
-            let entries = rows.iter().map(|row| profile(row, 0)).collect::<Result<_, _>>().map_err(fault)?;
+            let entries = rows
+                .iter()
+                .map(|row| profile(row, 0, domain.as_deref()))
+                .collect::<Result<_, _>>()
+                .map_err(fault)?;
             return Ok(DirectoryPage { entries, total: usize::try_from(total).unwrap_or_default() });
         }
         let mut page = DirectoryPage::default();
         for row in &rows {
-            let entry = profile(row, 0).map_err(fault)?;
+            let entry = profile(row, 0, domain.as_deref()).map_err(fault)?;
             let good = if query.any_term {
                 query.terms.iter().any(|term| fits(&entry, term))
             } else {

@@ -194,16 +194,16 @@ context! {
 context! {
     /// Instant messaging and presence.
     pub struct IntegratedImp = Context::single(Tree::As, "Service/IntegratedIMP") => {
-        /// Domain of the subscribers' messaging addresses.
-        pub service_domain: Option<String> = Parameter::new("serviceDomain", Kind::Host).unused(LATER);
+        /// Domain of the subscribers' messaging addresses: the impId of a profile is the first part of the user id and this.
+        pub service_domain: Option<String> = Parameter::new("serviceDomain", Kind::Host);
     }
 }
 
 context! {
     /// How instant messaging and presence is assigned.
     pub struct IntegratedImpDefaults = Context::single(Tree::As, "Service/IntegratedIMP/DefaultAttribute") => {
-        /// Whether it is active for a subscriber that gets it.
-        pub active: bool = Parameter::new("userAttrIsActive", Kind::Boolean).default("false").unused(LATER);
+        /// Whether it is active for subscribers: they have a messaging address where there is a domain.
+        pub active: bool = Parameter::new("userAttrIsActive", Kind::Boolean).default("false");
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Profile {
     pub department: Option<String>,
     /// Time zone name.
     pub time_zone: Option<String>,
+    /// Address for instant messages and presence, where the subscriber has one.
+    pub imp_id: Option<String>,
     /// Days until the portal password expires, `None` for never.
     pub password_expires_days: Option<i64>,
 }

@@ -6,6 +6,7 @@ mod authservice;
 mod cti;
 mod dms;
 mod http;
+mod maintenance;
 mod management;
 mod nps;
 mod system;

@@ -11,6 +11,8 @@ const PAGING: &str = "ADP_CLI/Applications/Xsi-Actions/Paging";
 const OVERLOAD: &str = "ADP_CLI/Applications/Xsi-Actions/OverloadControl";
 const EVENTS: &str = "ADP_CLI/Applications/Xsi-Events/GeneralSettings";
 const INTEGRATION: &str = "ADP_CLI/Applications/Xsi-Events/BWIntegration";
+const DOMAIN: &str = "AS_CLI/Service/IntegratedIMP";
+const ACTIVE: &str = "AS_CLI/Service/IntegratedIMP/DefaultAttribute";
 const DEFAULTS: &str = "ADP_CLI/System/CommunicationUtility/DefaultSettings";
 
 #[test]
@@ -27,6 +29,16 @@ fn actions() -> Result<()> {
     ensure!(all > 3, "{all} people");
     effects.see(PAGING, "defaultPageSize", "2", (all, 2), || entries(""))?;
     effects.see(PAGING, "availableUserMaxLimit", "3", (all, 3), || entries("?results=100"))?;
+    let address = || -> Result<Option<String>> {
+        let profile = lab.curl(&alice).get(&lab.user_url(&alice, "profile"))?.expect_status(200)?;
+        Ok(profile.text_of("impId").map(str::to_owned))
+    };
+    let local = alice.user_id.split('@').next().unwrap_or_default();
+    let messaging = Some(format!("{local}@im.lab.example"));
+    effects.run(ACTIVE, "set userAttrIsActive true")?;
+    effects.see(DOMAIN, "serviceDomain", "im.lab.example", (None, messaging.clone()), address)?;
+    effects.run(DOMAIN, "set serviceDomain im.lab.example")?;
+    effects.see(ACTIVE, "userAttrIsActive", "false", (messaging, None), address)?;
     let bo = lab.subscriber(1);
     let correlated = || -> Result<bool> {
         let start = lab.curl(&alice).header("X-Request-Id: follow-me-4711");

@@ -61,6 +61,7 @@ pub(super) fn additional(found: &port::Profile) -> AdditionalDetails {
         email_address: found.email_address.clone(),
         title: found.title.clone(),
         department: found.department.clone(),
+        imp_id: found.imp_id.clone(),
         ..AdditionalDetails::default()
     }
 }
