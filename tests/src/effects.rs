@@ -48,8 +48,22 @@ impl<'a> Effects<'a> {
             let set = parameters.iter().any(|parameter| named.contains(parameter));
             ensure!(set, "'{command}' sets none of {parameters:?}");
         }
-        self.run(context, command)?;
-        let found = probe().with_context(|| format!("after {context}> {command}"))?;
+        self.by((context, command), context, parameters, probe)
+    }
+
+    /// The same by a command of another context, which puts rows into this one.
+    ///
+    /// # Errors
+    /// As of [`Self::with`].
+    pub fn by<T>(
+        &mut self,
+        (elsewhere, command): (&str, &str),
+        context: &str,
+        parameters: &[&str],
+        probe: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.run(elsewhere, command)?;
+        let found = probe().with_context(|| format!("after {elsewhere}> {command}"))?;
         self.seen.extend(parameters.iter().map(|parameter| format!("{context} {parameter}")));
         Ok(found)
     }

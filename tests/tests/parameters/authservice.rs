@@ -1,6 +1,6 @@
 //! `ADP_CLI/Applications/AuthenticationService`.
 
-use crate::{from_source, retry_after};
+use crate::{from_source, retry_after, sql};
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,5 +100,80 @@ fn failures() -> Result<()> {
         ensure!(count == 3 && wait > 30, "{count} failures of a source, then a wait of {wait} seconds");
         Ok(())
     })?;
+    effects.finish()
+}
+
+const LIMITS: &str = "ADP_CLI/Applications/AuthenticationService/TokenLimits";
+const ORIGINS: &str = "ADP_CLI/Applications/AuthenticationService/AllowedOrigins";
+const EXEMPT: &str = "ADP_CLI/Applications/AuthenticationService/FailureLimits/ExemptSources";
+const PASSWORDS: &str = "AS_CLI/System/PasswordRules";
+
+#[test]
+fn who_gets_tokens() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/authservice.rs::who_gets_tokens");
+    let (alice, bo) = (lab.subscriber(0), lab.subscriber(1));
+    effects.run(TOKENS, "set allowUnwrappedToken true")?;
+    let url = format!("{}/token", lab.text("auth_service"));
+    let page = || {
+        let asked = lab.curl(&alice).header("Origin: https://portal.lab.invalid").get(&url)?;
+        Ok(asked.header("Access-Control-Allow-Origin").map(str::to_owned))
+    };
+    let origin = "https://portal.lab.invalid";
+    effects.see_rows(
+        ORIGINS,
+        &["origin"],
+        (&format!("add {origin}"), &format!("delete {origin}")),
+        (None, Some(origin.to_owned())),
+        page,
+    )?;
+    effects.with(LIMITS, &["tokensPerMinutePerUser"], "set tokensPerMinutePerUser 1", || {
+        let statuses: Vec<u16> =
+            (0..3).map(|_| lab.curl(&bo).get(&url).map(|answer| answer.status)).collect::<Result<_>>()?;
+        ensure!(statuses.contains(&429) || statuses.contains(&503), "{statuses:?}");
+        Ok(())
+    })?;
+    effects.run(LIMITS, "clear tokensPerMinutePerUser")?;
+
+    // Many users of one source: a proxy in front of them is not counted as one that guesses.
+    effects.run(FAILURES, "set failureBurstPerSource 3")?;
+    let guessed = |source: u8| -> Result<bool> {
+        let mut told = false;
+        for count in 0..5 {
+            let wrong = Curl::new(lab.ca()).basic(&format!("user{source}{count}@lab.example"), "wrong");
+            told |= from_source(&wrong, source).get(&format!("{url}?key={}", client_key()?))?.status == 429;
+        }
+        Ok(told)
+    };
+    ensure!(guessed(40)?, "three are taken of any source");
+    effects.with(EXEMPT, &["network", "description"], "add 127.0.0.41/32 description \"A proxy\"", || {
+        ensure!(!guessed(41)? && guessed(42)?, "all are taken of that one");
+        let listed = lab.administer(&[&format!("{EXEMPT}> get")])?;
+        ensure!(listed.contains("A proxy"), "{listed}");
+        Ok(())
+    })?;
+
+    // A password that is over in an hour, and one that is over.
+    let lifetime = || -> Result<i64> {
+        let token = lab.curl(&alice).get(&url)?.expect_status(200)?;
+        let token = token.text_of("token").unwrap_or(&token.body).trim().to_owned();
+        let payload = token.split('.').nth(1).context("no payload")?;
+        let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?;
+        Ok((claims["exp"].as_i64().context("exp")? - claims["iat"].as_i64().context("iat")?) / 3600)
+    };
+    let expires = |hours: i64| {
+        let user = &alice.user_id;
+        sql(
+            &lab,
+            &format!(
+                "UPDATE credentials SET expires_at = (unixepoch() + {hours} * 3600) * 1000 WHERE user_id = '{user}'"
+            ),
+        )
+    };
+    expires(2)?;
+    effects.see(TOKENS, "capTokenAtPasswordExpiry", "true", (true, false), || Ok(lifetime()? > 2))?;
+    expires(-1)?;
+    let enters = || lab.curl(&alice).get(&lab.user_url(&alice, "profile")).map(|answer| answer.status == 200);
+    effects.see(PASSWORDS, "enforcePasswordChangeOnExpiry", "true", (true, false), enters)?;
     effects.finish()
 }

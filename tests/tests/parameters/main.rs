@@ -3,6 +3,7 @@
 
 mod application_server;
 mod authservice;
+mod clients;
 mod cti;
 mod dms;
 mod http;

@@ -82,3 +82,40 @@ fn addresses() -> Result<()> {
     }
     effects.finish()
 }
+
+/// What a user of the machine may do.
+#[test]
+fn roles() -> Result<()> {
+    const ROLES: &str = "ADP_CLI/System/Roles";
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/system.rs::roles");
+    let may = |command: &str| -> Result<bool> {
+        let output =
+            lab.adpcli(&["login nobody", &format!("ADP_CLI/Applications/Xsi-Actions/Paging> {command}")])?;
+        Ok(output.status.success())
+    };
+    let both = || Ok((may("get")?, may("set defaultPageSize 50")?));
+    effects.see_rows(
+        ROLES,
+        &["kind", "name"],
+        ("add user nobody view", "delete user nobody"),
+        ((false, false), (true, false)),
+        both,
+    )?;
+    effects.see_rows(
+        ROLES,
+        &["kind", "name"],
+        ("add group nogroup view", "delete group nogroup"),
+        ((false, false), (true, false)),
+        both,
+    )?;
+    effects.run(ROLES, "add user nobody view")?;
+    effects.see_rows(
+        ROLES,
+        &["role"],
+        ("set user nobody role operate", "set user nobody role view"),
+        ((true, false), (true, true)),
+        both,
+    )?;
+    effects.finish()
+}
