@@ -106,6 +106,7 @@ fn failures() -> Result<()> {
 const LIMITS: &str = "ADP_CLI/Applications/AuthenticationService/TokenLimits";
 const ORIGINS: &str = "ADP_CLI/Applications/AuthenticationService/AllowedOrigins";
 const EXEMPT: &str = "ADP_CLI/Applications/AuthenticationService/FailureLimits/ExemptSources";
+const KEYS: &str = "ADP_CLI/Applications/AuthenticationService/KeyManagement";
 const PASSWORDS: &str = "AS_CLI/System/PasswordRules";
 
 #[test]
@@ -175,5 +176,14 @@ fn who_gets_tokens() -> Result<()> {
     expires(-1)?;
     let enters = || lab.curl(&alice).get(&lab.user_url(&alice, "profile")).map(|answer| answer.status == 200);
     effects.see(PASSWORDS, "enforcePasswordChangeOnExpiry", "true", (true, false), enters)?;
+    let made = || -> Result<bool> {
+        lab.administer(&[&format!("{KEYS}> generateKey")])?;
+        Ok(lab.administer(&[&format!("{KEYS}> get")])?.contains("ES256"))
+    };
+    ensure!(!made()?, "RSA is what is made otherwise");
+    effects.with(&format!("{KEYS}/Rotation"), &["keyType"], "set keyType P-256", || {
+        ensure!(made()?, "a key on P-256");
+        Ok(())
+    })?;
     effects.finish()
 }
