@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use time::OffsetDateTime;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 const NOW: i64 = 1_795_255_200;
@@ -145,8 +146,14 @@ impl Bed {
         keystore.rotate(KeyType::P256).unwrap();
         let fake = Arc::new(Fake::default());
         let authenticator = Authenticator::new(&store, keystore.clone(), Some(fake.clone()), clock.clone());
-        let farm =
-            crate::service::Farm::new(&store, keystore.clone(), clock.clone(), dir.path().to_owned(), None);
+        let farm = crate::service::Farm::new(
+            &store,
+            keystore.clone(),
+            clock.clone(),
+            dir.path().to_owned(),
+            TaskTracker::new(),
+            None,
+        );
         let edge = crate::compose(authenticator, clock.clone(), farm, keystore.clone(), &store);
         Self { clock, fake, keystore, router: crate::http::router(edge), store, _dir: dir }
     }
@@ -545,6 +552,33 @@ async fn peers_prove_themselves_and_others_find_nothing() {
     assert_eq!(other.active().unwrap().kid(), bed.keystore.active().unwrap().kid());
     let answer = ask("POST", "/claim", claim, SECRET, false).await.body;
     assert_eq!(answer, r#"{"keys":true,"granted":false}"#, "there are keys already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_key_is_granted_to_one_at_a_time() {
+    use crate::service::{Claim, Farm};
+    let dir = tempfile::tempdir().unwrap();
+    let mut modules = MODULES.to_vec();
+    modules.push(openadp_webcontainer::MODULE);
+    let store = Store::in_memory(Registry::new(modules).unwrap());
+    let keystore = KeyStore::open(dir.path(), MachineKey::ephemeral().unwrap()).unwrap();
+    let clock = Arc::new(Still(AtomicI64::new(NOW)));
+    let farm = Farm::new(&store, keystore.clone(), clock, dir.path().to_owned(), TaskTracker::new(), None);
+    let ask = |claimant: &str, release| {
+        let told = farm.claimed(&Claim { claimant: claimant.to_owned(), release });
+        (told.keys, told.granted)
+    };
+    assert_eq!(ask("a", false), (false, true));
+    assert_eq!(ask("b", false), (false, false), "another has it");
+    assert_eq!(ask("a", false), (false, true), "it may ask again");
+    assert_eq!(ask("b", true), (false, false), "only who has it can give it back");
+    assert_eq!(ask("b", false), (false, false));
+    assert_eq!(ask("a", true), (false, false));
+    assert_eq!(ask("b", false), (false, true));
+    tokio::time::advance(std::time::Duration::from_secs(16)).await;
+    assert_eq!(ask("c", false), (false, true), "who got it and is gone does not keep it");
+    keystore.rotate(KeyType::P256).unwrap();
+    assert_eq!(ask("a", false), (true, false), "there are keys: take them");
 }
 
 #[tokio::test]

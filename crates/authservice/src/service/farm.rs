@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 /// Time for one call to a peer; every request is answered within two seconds.
 const CALL: Duration = Duration::from_millis(700);
@@ -55,6 +56,9 @@ pub(crate) enum NoKey {
 pub(crate) struct Claim {
     /// The process that asks.
     pub(crate) claimant: String,
+    /// Whether it does not want the grant any more, since another refused.
+    #[serde(default)]
+    pub(crate) release: bool,
 }
 
 /// What a peer says to a claim.
@@ -106,12 +110,13 @@ struct Inner {
     data_dir: PathBuf,
     /// Encrypting the ring costs a tenth of a second.
     exported: tokio::sync::Mutex<Option<Exported>>,
-    first: tokio::sync::Mutex<()>,
+    first: Arc<tokio::sync::Mutex<()>>,
     id: String,
     keystore: Arc<KeyStore>,
     outgoing: Option<Outgoing>,
     rotation: Live<Rotation>,
     store: Arc<Store>,
+    tasks: TaskTracker,
     views: Mutex<BTreeMap<String, PeerView>>,
 }
 
@@ -121,6 +126,7 @@ impl Farm {
         keystore: Arc<KeyStore>,
         clock: Arc<dyn Clock>,
         data_dir: PathBuf,
+        tasks: TaskTracker,
         outgoing: Option<Outgoing>,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -128,12 +134,13 @@ impl Farm {
             claims: Mutex::default(),
             clock,
             exported: tokio::sync::Mutex::default(),
-            first: tokio::sync::Mutex::default(),
+            first: Arc::default(),
             id: uuid::Uuid::new_v4().to_string(),
             keystore,
             outgoing,
             rotation: store.live(),
             store: store.clone(),
+            tasks,
             views: Mutex::new(openadp_keystore::read_peers(&data_dir)),
             data_dir,
         }))
@@ -158,6 +165,10 @@ impl Farm {
             return Claimed { keys: true, granted: false };
         }
         let mut claims = self.0.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.release {
+            claims.granted = claims.granted.take().filter(|(to, _)| *to != claim.claimant);
+            return Claimed { keys: false, granted: false };
+        }
         let now = Instant::now();
         let asking = claims.own.is_some_and(|since| now.duration_since(since) < GRANT);
         let other = claims
@@ -198,7 +209,29 @@ impl Farm {
         if peers.is_empty() || pending {
             return self.make(None).await;
         }
-        tokio::time::timeout(FIRST_KEY, self.agree(&peers)).await.map_err(|_| NoKey::Busy)?
+        let Ok(only) = self.0.first.clone().try_lock_owned() else {
+            // Another request is at it.
+            let begun = Instant::now();
+            while begun.elapsed() < FIRST_KEY {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if self.0.keystore.active_if_any().is_some() {
+                    return Ok(());
+                }
+            }
+            return Err(NoKey::Busy);
+        };
+        // On its own: what was begun with the others is brought to its end, however long this request waits.
+        let farm = self.clone();
+        let agreeing = self.0.tasks.spawn(async move {
+            let agreed = farm.agree(&peers).await;
+            drop(only);
+            agreed
+        });
+        match tokio::time::timeout(FIRST_KEY, agreeing).await {
+            Ok(Ok(agreed)) => agreed,
+            Ok(Err(_)) => Err(NoKey::Panicked),
+            Err(_) => Err(NoKey::Busy),
+        }
     }
 
     /// Makes the first key; with a claim, only while its grants hold, and ends the claim.
@@ -218,7 +251,6 @@ impl Farm {
     }
 
     async fn agree(&self, peers: &[String]) -> Result<(), NoKey> {
-        let _one = self.0.first.lock().await;
         for attempt in 0..TRIES {
             if self.0.keystore.active_if_any().is_some() {
                 return Ok(());
@@ -232,25 +264,45 @@ impl Farm {
                 self.look().await;
                 continue;
             };
-            let body = serde_json::to_vec(&Claim { claimant: self.0.id.clone() }).unwrap_or_default();
-            let mut granted = true;
+            let (mut granted, mut holder, mut silent) = (0, None, None);
             for peer in peers {
-                let answer = self.call(peer, "POST", "/claim", &body, 4096).await.map_err(NoKey::Peer)?;
-                let told: Claimed =
-                    serde_json::from_slice(&answer).map_err(|error| NoKey::Peer(error.into()))?;
-                if told.keys {
-                    drop(claim);
-                    self.fetch(peer).await?;
-                    let got = self.0.keystore.active_if_any().is_some();
-                    return if got { Ok(()) } else { Err(NoKey::Busy) };
+                match self.claim(peer, false).await {
+                    Ok(Claimed { granted: true, .. }) => granted += 1,
+                    Ok(Claimed { keys: true, .. }) => {
+                        holder = Some(peer);
+                        break;
+                    }
+                    Ok(_) => break,
+                    Err(error) => {
+                        silent = Some(error);
+                        break;
+                    }
                 }
-                granted &= told.granted;
             }
-            if granted {
+            if granted == peers.len() {
                 return self.make(Some(claim)).await;
+            }
+            drop(claim);
+            for peer in peers.iter().take(granted) {
+                // Who does not hear it forgets the grant by itself.
+                drop(self.claim(peer, true).await);
+            }
+            if let Some(peer) = holder {
+                self.fetch(peer).await?;
+                let got = self.0.keystore.active_if_any().is_some();
+                return if got { Ok(()) } else { Err(NoKey::Busy) };
+            }
+            if let Some(error) = silent {
+                return Err(NoKey::Peer(error));
             }
         }
         Err(NoKey::Busy)
+    }
+
+    async fn claim(&self, peer: &str, release: bool) -> Result<Claimed, CallError> {
+        let body = serde_json::to_vec(&Claim { claimant: self.0.id.clone(), release })?;
+        let answer = self.call(peer, "POST", "/claim", &body, 4096).await?;
+        Ok(serde_json::from_slice(&answer)?)
     }
 
     /// Takes over what keys of a peer are not here.
