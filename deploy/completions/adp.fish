@@ -30,7 +30,7 @@ complete -c adp -n "__fish_adp_needs_command" -f -a "lab" -d 'Serve everything o
 complete -c adp -n "__fish_adp_needs_command" -f -a "run" -d 'Host applications of an installation'
 complete -c adp -n "__fish_adp_needs_command" -f -a "stand-ins" -d 'Run only the lab\'s stand-ins of APNs and FCM, for processes that are started one by one'
 complete -c adp -n "__fish_adp_using_subcommand lab" -l data-dir -d 'Everything that the lab writes lies below this directory' -r -F
-complete -c adp -n "__fish_adp_using_subcommand lab" -l port-base -d 'Use eight ports from this one on, in place of 8443, 8011, 8012, 9443, 9090, 9091, 9446 and 9447' -r
+complete -c adp -n "__fish_adp_using_subcommand lab" -l port-base -d 'Use nine ports from this one on, in place of 8443, 8011, 8012, 9443, 9090, 9091, 9446, 9447 and 9448' -r
 complete -c adp -n "__fish_adp_using_subcommand lab" -l log-format -d 'Form of log lines' -r -f -a "json\t'One JSON object a line'
 text\t'For people'"
 complete -c adp -n "__fish_adp_using_subcommand lab" -l log-level -d 'Severity of log lines' -r -f -a "error\t'Only what needs somebody'

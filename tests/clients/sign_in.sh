@@ -2,6 +2,7 @@
 # Signs in as a client of the AuthenticationService would, with openssl, curl and a JOSE tool that is not ours (jwcrypto).
 #
 # Usage: sign_in.sh AUTH_SERVICE_URL CA_FILE USER_ID PASSWORD
+#        sign_in.sh AUTH_SERVICE_URL CA_FILE Bearer ACCESS_TOKEN
 # Prints the long-lived token. PYTHON names a Python that has jwcrypto (./run-tests installs one below tests/.venv).
 set -euo pipefail
 url=$1 ca=$2 user=$3 password=$4
@@ -15,7 +16,11 @@ openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$work/
 key=$(openssl pkey -in "$work/key.pem" -pubout -outform DER | openssl base64 -A | tr '+/' '-_' | tr -d '=')
 
 # The password goes through a configuration read from standard input, so that no process list shows it.
-printf 'user = "%s:%s"\n' "$user" "$password" |
+if [ "$user" = Bearer ]; then
+  printf 'header = "Authorization: Bearer %s"\n' "$password"
+else
+  printf 'user = "%s:%s"\n' "$user" "$password"
+fi |
   # 503 means: busy, try again. The first request has a key pair made.
   curl --silent --show-error --fail-with-body --retry 5 --cacert "$ca" --config - --output "$work/token.jwe" "$url/token?key=$key"
 

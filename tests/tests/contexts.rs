@@ -95,21 +95,24 @@ fn directories_beyond_their_limit_are_refused() -> Result<()> {
 #[test]
 fn a_parameter_without_effect_says_so() -> Result<()> {
     const CISCO: &str = "ADP_CLI/Applications/AuthenticationService/IdentityProviders/Cisco";
+    const UNUSED: &str = "ADP_CLI/Applications/BroadworksDms/DeviceActivation/IdentityProviders/Cisco";
     const MOVED: &str =
         "ADP_CLI/System/CommunicationUtility/DefaultSettings/ExternalAuthentication/CiscoIdentityProvider";
     let lab = Lab::seed()?;
     for _ in 0..2 {
-        let printed = lab.administer(&[&format!("{CISCO}> set clientId someone clientSecret s3cr3t")])?;
+        let printed = lab.administer(&[&format!("{UNUSED}> set clientId someone clientSecret s3cr3t")])?;
         ensure!(printed.trim() == "...Done [not used by this build: clientId, clientSecret]", "{printed}");
     }
     // The newer place is the same place, also by walking there.
+    let printed = lab.administer(&[&format!("{CISCO}> set clientId someone clientSecret s3cr3t")])?;
+    ensure!(printed.trim() == "...Done", "{printed}");
     let printed = lab.administer(&[&format!("{MOVED}> get"), &format!("{MOVED}/Partners> get")])?;
     ensure!(
         printed.contains("clientId = someone") && printed.contains("clientSecret = ********"),
         "{printed}"
     );
     ensure!(printed.contains("Partner Name") && printed.contains("0 entry found."), "{printed}");
-    let help = lab.administer(&[&format!("{CISCO}> help set")])?;
+    let help = lab.administer(&[&format!("{UNUSED}> help set")])?;
     ensure!(help.contains("Not used by this build"), "{help}");
     Ok(())
 }

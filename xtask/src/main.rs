@@ -24,15 +24,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     // protocol without transport
     ("xsi-api", &["alarms", "appserver", "settings", "xsi-schema"]),
     // edges
+    ("outgoing", &["settings"]),
     ("listener", &["alarms", "settings", "tls"]),
     ("webcontainer", &["alarms", "appserver", "keystore", "listener", "settings", "tls", "token"]),
     // applications: never one another, never SQL or a broker
-    ("authservice", &["alarms", "appserver", "keystore", "settings", "token", "webcontainer"]),
+    (
+        "authservice",
+        &["alarms", "appserver", "keystore", "outgoing", "settings", "tls", "token", "webcontainer"],
+    ),
     ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     // cti is no HTTP application; it shares the container's one authenticator
     ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     ("dms", &["alarms", "appserver", "settings", "webcontainer"]),
-    ("nps", &["alarms", "appserver", "settings", "tls", "webcontainer"]),
+    ("nps", &["alarms", "appserver", "outgoing", "settings", "tls", "webcontainer"]),
     // stand-ins of the outside world
     ("standins", &[]),
     // assembly
@@ -65,6 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "keystore",
             "listener",
             "nps",
+            "outgoing",
             "settings",
             "tls",
             "token",
@@ -86,6 +91,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "keystore",
             "listener",
             "nps",
+            "outgoing",
             "settings",
             "standins",
             "tls",

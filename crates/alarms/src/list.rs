@@ -104,6 +104,12 @@ alarms! {
     /// The refresh token of the identity provider is old: without a new one it expires.
     REFRESH_TOKEN_AGE = "refreshTokenAge", Major,
         "Get a new refresh token from the identity provider and set it: set refreshToken.";
+    /// A new refresh token that the identity provider gave cannot be stored: it is lost when this process ends.
+    REFRESH_TOKEN_NOT_STORED = "refreshTokenNotStored", Critical,
+        "Look at the reason and at settings/ of the data directory; it is tried again by itself.";
+    /// The identity provider does not take a refresh token: no access token of its users can be checked.
+    REFRESH_TOKEN_REFUSED = "refreshTokenRefused", Critical,
+        "Get a new refresh token from the identity provider and set it: set refreshToken. Look at clientId and clientSecret too.";
     /// A revocation list was due for renewal: unless acceptOutdatedLists is set, all certificates of its authority are refused.
     REVOCATION_LIST_OVERDUE = "revocationListOverdue", Critical,
         "Fetch the authority's current list and put it in place: RevocationLists updateCrl.";
@@ -124,13 +130,7 @@ mod tests {
     use std::path::Path;
 
     /// Those that other parts are about to raise.
-    const AWAITED: &[&str] = &[
-        "IDENTITY_PROVIDER_UNREACHABLE",
-        "LOG_LINES_LOST",
-        "LOG_OUTPUT_FAILING",
-        "NODE_LOCKED",
-        "REFRESH_TOKEN_AGE",
-    ];
+    const AWAITED: &[&str] = &["LOG_LINES_LOST", "LOG_OUTPUT_FAILING", "NODE_LOCKED"];
 
     #[test]
     fn names_are_unique_and_everything_is_said() {

@@ -145,6 +145,41 @@ impl Accounts {
         Ok(Some(Record { phc, version, failures, locked_until, expires_at, kind }))
     }
 
+    /// The account that somebody means who types this to sign in. A user id comes before an alternate id, so that nobody can
+    /// take the place of somebody else.
+    async fn by_login(&self, login: &UserId) -> PortResult<(UserId, Option<Arc<Record>>)> {
+        if let Some(record) = self.record(login).await? {
+            return Ok((login.clone(), Some(record)));
+        }
+        match self.canonical(login).await? {
+            Some(user) => {
+                let record = self.record(&user).await?;
+                Ok((user, record))
+            }
+            None => Ok((login.clone(), None)),
+        }
+    }
+
+    /// The user id of whom somebody means who types this to sign in.
+    pub(crate) async fn canonical(&self, login: &UserId) -> PortResult<Option<UserId>> {
+        let typed = login.as_str();
+        let whole = match &self.shared.sign_in.load().default_domain {
+            Some(domain) if !typed.contains('@') => format!("{typed}@{}", domain.to_ascii_lowercase()),
+            Some(_) | None => typed.to_owned(),
+        };
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT user_id FROM credentials WHERE user_id IN (?1, ?2) \
+             OR user_id IN (SELECT user_id FROM alternate_ids WHERE alternate IN (?1, ?2)) \
+             ORDER BY user_id = ?1 DESC, user_id = ?2 DESC LIMIT 1",
+        )
+        .bind(typed)
+        .bind(whole)
+        .fetch_optional(self.shared.db.read())
+        .await
+        .map_err(fault)?;
+        Ok(row.map(|(user,)| UserId::new(&user)))
+    }
+
     /// Counts a failed or successful attempt.
     async fn count(&self, user: &UserId, good: bool) -> PortResult<()> {
         let rules = self.shared.password_rules.load();
@@ -209,7 +244,8 @@ pub(crate) async fn revoke(db: &Db, user: Option<&UserId>) -> PortResult<()> {
 #[async_trait]
 impl Credentials for Accounts {
     async fn verify_password(&self, user: &UserId, password: &str) -> PortResult<Account> {
-        let record = self.record(user).await?;
+        let (user, record) = self.by_login(user).await?;
+        let user = &user;
         let now = self.shared.db.now();
         let rules = self.shared.password_rules.load();
         let usable = record.filter(|record| {

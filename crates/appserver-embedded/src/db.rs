@@ -160,13 +160,13 @@ impl Db {
                 .test_before_acquire(false)
         };
         let write = pool(1).connect_with(options.clone()).await.map_err(database)?;
-        let migrations = vec![Migration::new(
-            1,
-            "init".into(),
-            MigrationType::Simple,
-            include_str!("../migrations/0001_init.sql").into_sql_str(),
-            false,
-        )];
+        let step = |number: i64, name: &'static str, sql: &'static str| {
+            Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        let migrations = vec![
+            step(1, "init", include_str!("../migrations/0001_init.sql")),
+            step(2, "logins", include_str!("../migrations/0002_logins.sql")),
+        ];
         Migrator::with_migrations(migrations)
             .run(&write)
             .await

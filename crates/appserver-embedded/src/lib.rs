@@ -17,6 +17,7 @@ mod directory;
 mod engine;
 mod events;
 mod feed;
+mod logins;
 mod management;
 mod outbox;
 mod overload;
@@ -41,7 +42,7 @@ pub use push_sender::{PushSendError, PushSender};
 pub use revocation::LongLivedTokens;
 pub use settings::{
     AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
-    NotificationPushServer, PasswordRules, PushNotification,
+    NotificationPushServer, PasswordRules, PushNotification, SignIn,
 };
 pub use tree::{
     ActivatableFeature, Das, DeviceType, Dns, DnsExecution, DnsProvisioning, Ims, IntegratedImp,
@@ -98,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) messaging_active: Live<IntegratedImpDefaults>,
     pub(crate) overload: overload::Overload,
     pub(crate) password_rules: Live<PasswordRules>,
+    pub(crate) sign_in: Live<SignIn>,
     pub(crate) push_rules: Live<PushNotification>,
     pub(crate) push_server: Live<NotificationPushServer>,
 }
@@ -122,6 +124,7 @@ impl Shared {
             messaging_active: settings.live(),
             overload: overload::Overload::new(settings.live()),
             password_rules: settings.live(),
+            sign_in: settings.live(),
             push_rules: settings.live(),
             push_server: settings.live(),
             settings,
@@ -158,6 +161,10 @@ impl EmbeddedApplicationServer {
         let shared = || self.shared.clone();
         Ports {
             credentials: Arc::new(credentials::Accounts { shared: shared() }),
+            logins: Arc::new(logins::SignIns {
+                accounts: credentials::Accounts { shared: shared() },
+                shared: shared(),
+            }),
             directory: Arc::new(directory::Profiles { shared: shared() }),
             services: Arc::new(services::UserServices { shared: shared() }),
             calls: Arc::new(calls::Calls { shared: shared() }),

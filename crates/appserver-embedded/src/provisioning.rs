@@ -253,6 +253,43 @@ impl Provisioning {
         tx.commit().await
     }
 
+    /// Gives an account another id to sign in with, beside those that it has.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody has it, `NotFound` when there is no such account.
+    pub async fn put_alternate_id(&self, user: &UserId, alternate: &str) -> PortResult<()> {
+        check("alternateId", alternate, 161)?;
+        let alternate = alternate.to_ascii_lowercase();
+        let mut tx = self.shared.db.begin().await?;
+        let taken: Option<(String,)> = sqlx::query_as(
+            "SELECT user_id FROM credentials WHERE user_id = ?1 \
+             UNION SELECT user_id FROM alternate_ids WHERE alternate = ?1 AND user_id <> ?2",
+        )
+        .bind(&alternate)
+        .bind(user.as_str())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(fault)?;
+        if taken.is_some() {
+            return Err(PortError::Conflict { what: "id" });
+        }
+        let known: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM credentials WHERE user_id = ?")
+            .bind(user.as_str())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(fault)?;
+        if known.is_none() {
+            return Err(PortError::NotFound { what: "user" });
+        }
+        sqlx::query("INSERT INTO alternate_ids (alternate, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(&alternate)
+            .bind(user.as_str())
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
+        tx.commit().await
+    }
+
     /// Creates an administrator or changes its level; the password is set if there was none.
     ///
     /// # Errors

@@ -80,6 +80,20 @@ context! {
 }
 
 context! {
+    /// How somebody may say who signs in, beside the whole user id.
+    pub struct SignIn = Context::single(Tree::As, "System/SignIn") => {
+        /// Domain of user ids that are typed without one, bw.example.net say.
+        pub default_domain: Option<String> = Parameter::new("defaultDomain", Kind::Host);
+        /// Time for which a single-use login token is good.
+        pub token_seconds: u32 =
+            Parameter::new("loginTokenValidityInSeconds", Kind::integer(10, 300)).default("60").unit("seconds");
+        /// Most login tokens of one user that are not used yet.
+        pub maximum_tokens: u32 =
+            Parameter::new("maximumLoginTokensPerUser", Kind::integer(1, 1_000)).default("50");
+    }
+}
+
+context! {
     /// How long the ordered event feed keeps events for readers that fell behind.
     pub struct EventRetention = Context::single(Tree::As, "System/EventFeed") => {
         /// Age at which events are discarded.
@@ -137,6 +151,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         EventLimits::CONTEXT,
         PasswordRules::CONTEXT,
         crate::revocation::LongLivedTokens::CONTEXT,
+        SignIn::CONTEXT,
         tree::DeviceType::CONTEXT,
         tree::ActivatableFeature::CONTEXT,
         tree::OciAccess::CONTEXT,

@@ -404,3 +404,88 @@ async fn a_store_that_cannot_be_made_is_told_so() {
         openadp_appserver_embedded::EmbeddedApplicationServer::open(options(other.path())).await.is_err()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_login_token_is_taken_once_whichever_process_tries() {
+    let node = Node::new().await;
+    let (one, two) = (node.ports(), node.second());
+    for _ in 0..5 {
+        let token = one.logins.create_login_token(&ALICE.id()).await.expect("made");
+        let tries: Vec<_> = (0..20)
+            .map(|turn| {
+                let (logins, token) = (if turn % 2 == 0 { &one } else { &two }.logins.clone(), token.clone());
+                tokio::task::JoinSet::from_iter([async move { logins.take_login_token(&token).await }])
+            })
+            .collect();
+        let mut taken = 0;
+        for mut one in tries {
+            match one.join_next().await.expect("ran").expect("ran") {
+                Ok(account) => {
+                    assert_eq!(account.user_id, ALICE.id());
+                    taken += 1;
+                }
+                Err(error) => assert!(matches!(error, PortError::CredentialsRefused), "{error:?}"),
+            }
+        }
+        assert_eq!(taken, 1);
+    }
+    let over = one.logins.create_login_token(&ALICE.id()).await.expect("made");
+    node.advance(Duration::from_secs(60)).await;
+    assert!(two.logins.take_login_token(&over).await.is_err(), "after a minute");
+    let revoked = one.logins.create_login_token(&BO.id()).await.expect("made");
+    node.advance(Duration::from_secs(1)).await;
+    two.credentials.revoke_tokens(Some(&BO.id())).await.expect("revoked");
+    assert!(one.logins.take_login_token(&revoked).await.is_err(), "revoked");
+    for nonsense in ["", "x", &"x".repeat(10_000)] {
+        assert!(one.logins.take_login_token(nonsense).await.is_err());
+    }
+    let nobody = one.logins.create_login_token(&UserId::new("nobody@acme.example")).await;
+    assert!(matches!(nobody, Err(PortError::NotFound { .. })));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn people_sign_in_by_other_ids_and_phones_by_theirs() {
+    let node = Node::new().await;
+    let ports = node.ports();
+    let sip = |login: &'static str, user: &'static str, password: &'static str| {
+        let logins = ports.logins.clone();
+        async move { logins.verify_sip(login, user, password).await.map(|account| account.user_id) }
+    };
+    assert_eq!(sip(ALICE.user_id, DEVICE.user_name, DEVICE.sip_password).await.expect("right"), ALICE.id());
+    for (login, user, password) in [
+        (ALICE.user_id, DEVICE.user_name, DEVICE.password),
+        (ALICE.user_id, OTHER_DEVICE.user_name, OTHER_DEVICE.sip_password),
+        (BO.user_id, DEVICE.user_name, DEVICE.sip_password),
+        (ALICE.user_id, DEVICE.user_name, ""),
+        ("nobody@acme.example", DEVICE.user_name, DEVICE.sip_password),
+    ] {
+        assert!(
+            matches!(sip(login, user, password).await, Err(PortError::CredentialsRefused)),
+            "{login} {user}"
+        );
+    }
+
+    let find = |login: &'static str| {
+        let logins = ports.logins.clone();
+        async move { logins.find(login).await.ok().map(|account| account.user_id) }
+    };
+    assert_eq!(find("ALICE@acme.example").await, Some(ALICE.id()));
+    assert_eq!(find("alice").await, None, "no default domain");
+    set(&node.settings, "AS_CLI/System/SignIn", &[("defaultDomain", "acme.example")]);
+    assert_eq!(find("alice").await, Some(ALICE.id()));
+    let provisioning = node.one.server.provisioning();
+    provisioning.put_alternate_id(&ALICE.id(), "+12125550101").await.expect("put");
+    provisioning.put_alternate_id(&ALICE.id(), "A.Carter@mail.example").await.expect("put");
+    assert_eq!(find("+12125550101").await, Some(ALICE.id()));
+    assert_eq!(find("a.carter@MAIL.example").await, Some(ALICE.id()));
+    let login = UserId::new("a.carter@mail.example");
+    let account = ports.credentials.verify_password(&login, ALICE.password).await.expect("right");
+    assert_eq!(account.user_id, ALICE.id(), "the account's own id, whatever was typed");
+    assert!(ports.credentials.account(&login).await.is_err(), "what a token names is no login id");
+    let taken = provisioning.put_alternate_id(&BO.id(), "a.carter@mail.example").await;
+    assert!(matches!(taken, Err(PortError::Conflict { .. })));
+    let another = provisioning.put_alternate_id(&BO.id(), ALICE.user_id).await;
+    assert!(matches!(another, Err(PortError::Conflict { .. })), "nobody takes the place of somebody else");
+    node.stop().await;
+}

@@ -16,6 +16,7 @@ mod device;
 mod directory;
 mod error;
 mod feed;
+mod logins;
 mod push;
 pub mod request_id;
 mod service;
@@ -37,6 +38,7 @@ pub use directory::{
 };
 pub use error::{PortError, PortResult};
 pub use feed::{CallEventKind, Event, EventFeed, FeedEvent};
+pub use logins::Logins;
 pub use push::{DeviceToken, PushRegistration, PushRegistrations};
 pub use service::{
     CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, Service, ServiceKind,
@@ -53,6 +55,8 @@ use std::sync::Arc;
 pub struct Ports {
     /// Accounts and passwords.
     pub credentials: Arc<dyn Credentials>,
+    /// Login ids, single-use login tokens, SIP credentials.
+    pub logins: Arc<dyn Logins>,
     /// Profiles and directories.
     pub directory: Arc<dyn Directory>,
     /// Services of a subscriber.

@@ -5,13 +5,15 @@
 //! both from this machine only.
 //!
 //! - `wire/`: parameters, credentials as presented, the error table;
+//! - `identity/`: identity providers, our own access tokens there, what they say of users' tokens;
 //! - `service/`: minting, validation, failed attempts;
 //! - `http/`: methods, status codes, headers.
 //!
-//! Follows `protocols/authservice.md`, sections 3, 4, 7, 10 and 11. Webex identities, single-use tokens and client
-//! certificates as proof are not served.
+//! Follows `protocols/authservice.md`, sections 3, 4, 7, 10 and 11. Users of an identity cloud
+//! prove themselves with its access tokens (section 5).
 
 mod http;
+mod identity;
 mod service;
 mod settings;
 #[cfg(test)]
@@ -19,11 +21,14 @@ mod tests;
 mod wire;
 
 pub use settings::{
-    AllowedOrigin, AllowedRole, AllowedScope, CiscoIdentityProvider, ExemptSource, FailureLimits, Federation,
-    IdentityProviderScopes, MODULE, Partner, TokenLimits,
+    AllowedOrigin, AllowedRole, AllowedScope, CertificateCaller, CiscoIdentityProvider, ClusterMap,
+    ExemptSource, FailureLimits, Federation, IdentityLimits, IdentityProviderScopes, MODULE,
+    OtherIdentityProvider, Partner, TokenLimits,
 };
 
+use identity::{Identities, Needs};
 use openadp_settings::Module;
+use openadp_tls::ClientUse;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Outgoing};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +40,24 @@ const NAME: &str = "AuthenticationService";
 pub const APPLICATION: ApplicationSpec =
     ApplicationSpec { name: NAME, modules: MODULES, needs_application_server: true, exclusive: false, build };
 
-const MODULES: &[Module] = &[MODULE, openadp_token::MODULE, openadp_keystore::MODULE];
+const MODULES: &[Module] =
+    &[MODULE, openadp_outgoing::MODULE, openadp_token::MODULE, openadp_keystore::MODULE];
 
 fn build(host: &Host) -> Result<Application, BuildError> {
-    host.require_ports()?;
+    let ports = host.require_ports()?;
+    let tls = host.tls.clone();
+    let identities = Identities::new(Needs {
+        clock: host.clock.clone(),
+        credentials: ports.credentials,
+        logins: ports.logins,
+        shutdown: host.shutdown.clone(),
+        store: host.store.clone(),
+        tasks: host.tasks.clone(),
+        ticks: Arc::new(tokio::time::Instant::now),
+        // Providers' names are always checked, whatever the settings say.
+        tls: Arc::new(move || tls.client_config(ClientUse::HTTP.strict()).map_err(std::io::Error::other)),
+    });
+    drop(host.tasks.spawn(identities.clone().work(host.shutdown.clone())));
     let farm = service::Farm::new(
         &host.store,
         host.keystore.clone(),
@@ -48,8 +67,14 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         Some(Outgoing::new(host.tls.clone(), host.tasks.clone())),
     );
     host.tasks.spawn(farm.clone().run(host.shutdown.clone()));
-    let edge =
-        compose(host.authenticator.clone(), host.clock.clone(), farm, host.keystore.clone(), &host.store);
+    let edge = compose(
+        host.authenticator.clone(),
+        host.clock.clone(),
+        farm,
+        identities,
+        host.keystore.clone(),
+        &host.store,
+    );
     Ok(Application { name: NAME, mounts: vec![Mount::new("/authService", http::router(edge))] })
 }
 
@@ -57,6 +82,7 @@ fn compose(
     authenticator: openadp_webcontainer::Authenticator,
     clock: Arc<dyn openadp_appserver::Clock>,
     farm: service::Farm,
+    identities: Identities,
     keystore: Arc<openadp_keystore::KeyStore>,
     store: &Arc<openadp_settings::Store>,
 ) -> http::Edge {
@@ -68,6 +94,7 @@ fn compose(
         farm: farm.clone(),
         in_progress: Arc::default(),
         keys: http::ClientKeys::default(),
+        identities,
         keystore: keystore.clone(),
         limits: store.live(),
         token_limits: store.live(),

@@ -12,11 +12,11 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http_body_util::BodyExt as _;
 use openadp_appserver::{
-    Account, AccountKind, AdminLevel, Clock, Credentials, PortError, PortResult, UserId,
+    Account, AccountKind, AdminLevel, Clock, Credentials, Logins, PortError, PortResult, UserId,
 };
 use openadp_keystore::{KeyStore, KeyType};
 use openadp_settings::{Author, Change, Edit, MachineKey, Registry, Store};
-use openadp_tls::{InterfaceKind, InterfaceRef};
+use openadp_tls::{InterfaceKind, InterfaceRef, PeerIdentity};
 use openadp_token::{Claims, Expected, issue, validate};
 use openadp_webcontainer::{Authenticator, ConnectionInfo, RequestId};
 use serde_json::{Value, json};
@@ -81,6 +81,29 @@ impl Credentials for Fake {
     async fn revoke_tokens(&self, _: Option<&UserId>) -> PortResult<()> {
         self.revoked_before.store(i64::MAX, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Logins for Fake {
+    async fn find(&self, login: &str) -> PortResult<Account> {
+        self.account(&UserId::new(login)).await
+    }
+    async fn create_login_token(&self, _: &UserId) -> PortResult<String> {
+        Err(PortError::LimitReached { what: "login tokens" })
+    }
+    async fn take_login_token(&self, token: &str) -> PortResult<Account> {
+        if token == "taken-once" {
+            self.account(&UserId::new("alice@bw.example")).await
+        } else {
+            Err(PortError::CredentialsRefused)
+        }
+    }
+    async fn verify_sip(&self, login: &str, sip_user: &str, password: &str) -> PortResult<Account> {
+        if (sip_user, password) == ("alice_desk", "sip-right") {
+            return self.account(&UserId::new(login)).await;
+        }
+        Err(PortError::CredentialsRefused)
     }
 }
 
@@ -154,7 +177,18 @@ impl Bed {
             TaskTracker::new(),
             None,
         );
-        let edge = crate::compose(authenticator, clock.clone(), farm, keystore.clone(), &store);
+        let identities = crate::identity::Identities::new(crate::identity::Needs {
+            clock: clock.clone(),
+            credentials: fake.clone(),
+            logins: fake.clone(),
+            shutdown: tokio_util::sync::CancellationToken::new(),
+            store: store.clone(),
+            tasks: tokio_util::task::TaskTracker::new(),
+            ticks: Arc::new(tokio::time::Instant::now),
+            tls: Arc::new(|| Err(std::io::Error::other("nothing goes out from here"))),
+        });
+        authenticator.use_logins(fake.clone());
+        let edge = crate::compose(authenticator, clock.clone(), farm, identities, keystore.clone(), &store);
         Self { clock, fake, keystore, router: crate::http::router(edge), store, _dir: dir }
     }
 
@@ -169,7 +203,35 @@ impl Bed {
         self.store.commit(&change, OffsetDateTime::UNIX_EPOCH).unwrap();
     }
 
+    fn add(&self, context: &str, values: &[(&str, &str)]) {
+        let edit = Edit::Add {
+            context: format!("ADP_CLI/Applications/AuthenticationService/{context}"),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let author = Author("test".to_owned());
+        let change = Change { author, comment: None, edits: vec![edit], force: false };
+        self.store.commit(&change, OffsetDateTime::UNIX_EPOCH).unwrap();
+    }
+
     async fn send(&self, peer: &str, request: ::http::request::Builder, body: &str) -> Got {
+        self.send_as(None, peer, request, body).await
+    }
+
+    /// As `send`, by a client whose certificate was verified.
+    async fn send_as(
+        &self,
+        client: Option<PeerIdentity>,
+        peer: &str,
+        request: ::http::request::Builder,
+        body: &str,
+    ) -> Got {
+        let tls = client.map(|client| openadp_listener::TlsInfo {
+            alpn: None,
+            cipher_suite: "TLS_AES_128_GCM_SHA256".to_owned(),
+            client: Some(client),
+            sni: None,
+            version: "TLSv1.3",
+        });
         let local = "127.0.0.1:8443".parse().unwrap();
         let info = ConnectionInfo {
             connection_id: 1,
@@ -180,7 +242,7 @@ impl Bed {
             },
             local,
             peer: peer.parse().unwrap(),
-            tls: None,
+            tls,
         };
         let request = request
             .extension(Arc::new(info))
@@ -663,4 +725,78 @@ async fn ping_says_whether_tokens_can_be_made() {
         503,
         "the clock is behind the key"
     );
+}
+
+/// Who calls with a certificate must be on the list once there is one; only who is trusted with it may name a user.
+#[tokio::test]
+async fn certificates_say_who_calls_and_seldom_for_whom() {
+    let bed = Bed::new();
+    let certificate = |name: &str| {
+        Some(PeerIdentity {
+            common_name: Some(name.to_owned()),
+            fingerprint: "00".repeat(32),
+            extended_key_usages: vec![
+                "1.3.6.1.5.5.7.3.2".to_owned(),
+                "1.3.6.1.4.1.6431.1.1.8.2.1.3".to_owned(),
+            ],
+            issuer: "Internal CA".to_owned(),
+            not_after: OffsetDateTime::UNIX_EPOCH,
+        })
+    };
+    let url = format!("/token?key={}", CLIENT.key());
+    let relayed = || basic("alice@bw.example", "right").uri(&url);
+    let named = |user: &str| Request::get(format!("{url}&userId={user}"));
+    let asked = async |name: &str, request| bed.send_as(certificate(name), FAR, request, "").await;
+
+    assert_eq!(asked("proxy.example", relayed()).await.status, StatusCode::OK, "nobody is listed");
+    assert_eq!(asked("proxy.example", named("alice%40bw.example")).await.refusal().0, 401);
+    bed.add("ClientCertificates", &[("commonName", "proxy.example")]);
+    bed.add("ClientCertificates", &[("commonName", "portal.example"), ("trustedAsserter", "true")]);
+    assert_eq!(asked("stranger.example", relayed()).await.refusal(), (403, "access_denied".to_owned()));
+    assert_eq!(asked("proxy.example", relayed()).await.status, StatusCode::OK);
+    assert_eq!(asked("proxy.example", named("alice%40bw.example")).await.refusal().0, 401, "off by default");
+    assert_eq!(
+        bed.send(FAR, named("alice%40bw.example"), "").await.refusal().0,
+        401,
+        "without a certificate"
+    );
+
+    let got = asked("portal.example", named("alice%40bw.example")).await;
+    let claims = bed.claims(&CLIENT.unwrap(&got.body));
+    assert_eq!((claims.sub.as_str(), claims.amr), ("alice@bw.example", vec!["mtls".to_owned()]));
+    assert_eq!(
+        asked("portal.example", named("admin%40bw.example")).await.refusal().0,
+        403,
+        "never administrators"
+    );
+    let both = named("bo%40bw.example").header("authorization", "Basic YWxpY2VAYncuZXhhbXBsZTp3cm9uZw==");
+    assert_eq!(asked("portal.example", both).await.refusal().0, 401, "a wrong password is one");
+    let token = named("alice%40bw.example").header("authorization", "Bearer x.y.z");
+    assert_eq!(asked("portal.example", token).await.refusal().0, 401);
+    let odd = named("alice%40bw.example").header("authorization", "Negotiate x");
+    assert_eq!(asked("portal.example", odd).await.refusal().0, 401, "what is not understood is not nothing");
+    let twice = Request::get(format!("{url}&userId=a&userId=b"));
+    assert_eq!(asked("portal.example", twice).await.refusal().0, 400);
+}
+
+#[tokio::test]
+async fn login_tokens_and_phones_get_tokens_too() {
+    let bed = Bed::new();
+    let url = format!("/token?key={}", CLIENT.key());
+    let with = |credentials: &str| Request::get(&url).header("authorization", credentials);
+    let sso = bed.send(NEAR, with("BroadWorksSSO taken-once"), "").await;
+    assert_eq!(bed.claims(&CLIENT.unwrap(&sso.body)).amr, ["sso"]);
+    assert_eq!(
+        bed.send(NEAR, with("BroadWorksSSO another"), "").await.refusal(),
+        (401, "invalid_client".to_owned())
+    );
+    assert_eq!(bed.send(FAR, with("BroadWorksSSO taken-once"), "").await.refusal().0, 401, "in clear");
+    let sip = |pair: &str, user: &str| {
+        format!("BroadWorksSIP basic=\"{}\", sipUser=\"{}\"", STANDARD.encode(pair), STANDARD.encode(user))
+    };
+    let right = bed.send(FAR, with(&sip("alice@bw.example:sip-right", "alice_desk")), "").await;
+    assert_eq!(bed.claims(&CLIENT.unwrap(&right.body)).amr, ["sip"]);
+    let wrong = sip("alice@bw.example:right", "alice_desk");
+    assert_eq!(bed.send(FAR, with(&wrong), "").await.refusal().0, 401);
+    assert_eq!(bed.send(FAR, with("BroadWorksSIP nonsense"), "").await.refusal().0, 401);
 }

@@ -16,6 +16,7 @@ pub fn modules() -> Vec<Module> {
         openadp_cti::MODULE,
         openadp_dms::MODULE,
         openadp_nps::MODULE,
+        openadp_outgoing::MODULE,
         openadp_appserver_embedded::MODULE,
         openadp_daemon::MODULE,
     ]

@@ -216,14 +216,18 @@ impl Node {
             None
         };
         let ports = server.as_ref().map(EmbeddedApplicationServer::ports);
+        let authenticator = Authenticator::with_remote(
+            &store,
+            keystore.clone(),
+            ports.as_ref().map(|ports| ports.credentials.clone()),
+            options.clock.clone(),
+            Some(Outgoing::new(tls.clone(), edge.tasks.clone())),
+        );
+        if let Some(ports) = &ports {
+            authenticator.use_logins(ports.logins.clone());
+        }
         let host = Host {
-            authenticator: Authenticator::with_remote(
-                &store,
-                keystore.clone(),
-                ports.as_ref().map(|ports| ports.credentials.clone()),
-                options.clock.clone(),
-                Some(Outgoing::new(tls.clone(), edge.tasks.clone())),
-            ),
+            authenticator,
             clock: options.clock.clone(),
             data_dir: data_dir.clone(),
             keystore,

@@ -6,9 +6,9 @@ use crate::settings::{
     AccessClient, AccessControl, ApnsAuthKey, ApnsDevelopment, ApnsProduction, DevelopmentToken, Fcm,
     FcmApplication, FcmProject, General, PROJECT_WORD, ProductionToken,
 };
-use crate::transport::Endpoint;
 use arc_swap::ArcSwap;
 use openadp_alarms::PUSH_CREDENTIALS_UNUSABLE;
+use openadp_outgoing::Endpoint;
 use openadp_settings::{Secret, Snapshot, Store};
 use std::collections::HashMap;
 use std::sync::Arc;

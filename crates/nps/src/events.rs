@@ -3,9 +3,9 @@
 //! No device token, caller, key or access token appears here, at any level; labels come from bounded sets.
 
 use crate::gateway::Provider;
-use crate::transport::SendError;
 use crate::wire::Status;
 use openadp_alarms::{PUSH_CONFIGURATION, PUSH_CREDENTIALS, PUSH_ENVIRONMENT, PUSH_GATEWAY_UNREACHABLE};
+use openadp_outgoing::SendError;
 use std::time::Duration;
 
 /// The sources of an error, for the end of a log line.
@@ -59,6 +59,7 @@ pub(crate) fn exchange_failed(provider: Provider, error: &SendError) {
         SendError::NotProcessed(_) => "notProcessed",
         SendError::StreamRefused(_) => "streamRefused",
         SendError::Lost(_) => "lost",
+        SendError::TooLong { .. } => "tooLong",
         SendError::Timeout => "timeout",
     };
     let provider = provider.name();

@@ -22,7 +22,6 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod transport;
 mod wire;
 
 pub use cloud_settings::{CiscoCi, CiscoCiClient, CloudNpsService};
@@ -34,6 +33,7 @@ pub use settings::{
 use configuration::Configurations;
 use gateway::{apns::Apns, fcm::Fcm as FcmGateway};
 use openadp_appserver::Clock;
+use openadp_outgoing::{Addresses, Connector};
 use openadp_settings::{Module, Store};
 use openadp_tls::ClientUse;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};
@@ -42,7 +42,6 @@ use std::io;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use transport::Connector;
 
 /// Name of the application, as operators know it.
 const NAME: &str = "NotificationPushServer";
@@ -51,7 +50,10 @@ const NAME: &str = "NotificationPushServer";
 pub const APPLICATION: ApplicationSpec =
     ApplicationSpec { name: NAME, modules: MODULES, needs_application_server: false, exclusive: true, build };
 
-const MODULES: &[Module] = &[MODULE];
+const MODULES: &[Module] = &[MODULE, openadp_outgoing::MODULE];
+
+/// Most bytes of a provider's answer; they have a few hundred.
+const MAX_ANSWER: usize = 64 * 1024;
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature is the container's")]
 fn build(host: &Host) -> Result<Application, BuildError> {
@@ -92,8 +94,9 @@ pub struct Needs {
 /// The routes of the application, without a container around them.
 pub fn router(needs: Needs) -> axum::Router {
     let Needs { store, clock, tls, tasks, shutdown } = needs;
+    let names = store.clone();
     let configurations = Arc::new(Configurations::new(store));
-    let connector = Arc::new(Connector::new(tls));
+    let connector = Arc::new(Connector::new(tls, move || Addresses::of(&names.current(), false)));
     let apns =
         Apns::new(configurations.clone(), connector.clone(), clock.clone(), tasks.clone(), shutdown.clone());
     let fcm = FcmGateway::new(configurations.clone(), connector, clock.clone(), tasks.clone(), shutdown);

@@ -75,6 +75,21 @@ pub struct TokenGrant {
     pub verdict: Verdict,
 }
 
+/// A question to the identity cloud.
+#[derive(Debug, Clone)]
+pub struct IdentityQuestion {
+    /// When, milliseconds since 1970.
+    pub at: i64,
+    /// Which of its endpoints.
+    pub endpoint: crate::identity::Endpoint,
+    /// The client that asked, if it is known.
+    pub client: Option<String>,
+    /// The user that it asked about, if it is known.
+    pub user: Option<String>,
+    /// How it was answered.
+    pub verdict: Verdict,
+}
+
 /// Anything a stand-in received.
 #[derive(Debug, Clone)]
 pub enum Received {
@@ -84,6 +99,8 @@ pub enum Received {
     Fcm(FcmPush),
     /// A request for an access token.
     Grant(TokenGrant),
+    /// A question to the identity cloud.
+    Identity(IdentityQuestion),
 }
 
 impl Received {
@@ -93,20 +110,21 @@ impl Received {
             Self::Apns(push) => &push.verdict,
             Self::Fcm(push) => &push.verdict,
             Self::Grant(grant) => &grant.verdict,
+            Self::Identity(question) => &question.verdict,
         }
     }
     /// The push at APNs, if it is one.
     pub fn apns(&self) -> Option<&ApnsPush> {
         match self {
             Self::Apns(push) => Some(push),
-            Self::Fcm(_) | Self::Grant(_) => None,
+            Self::Fcm(_) | Self::Grant(_) | Self::Identity(_) => None,
         }
     }
     /// The push at FCM, if it is one.
     pub fn fcm(&self) -> Option<&FcmPush> {
         match self {
             Self::Fcm(push) => Some(push),
-            Self::Apns(_) | Self::Grant(_) => None,
+            Self::Apns(_) | Self::Grant(_) | Self::Identity(_) => None,
         }
     }
 }
@@ -148,6 +166,14 @@ impl std::fmt::Display for Received {
                 write!(f, "FCM {} <- project {} {}", push.verdict, push.project, body)
             }
             Self::Grant(grant) => write!(f, "FCM {} <- access token for {}", grant.verdict, grant.issuer),
+            Self::Identity(question) => write!(
+                f,
+                "identity cloud {} <- {} for client {} user {}",
+                question.verdict,
+                question.endpoint.name(),
+                question.client.as_deref().unwrap_or("?"),
+                question.user.as_deref().unwrap_or("-")
+            ),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The server below both stand-ins: TLS, ALPN, HTTP/2 and HTTP/1.1, and misbehaviour on request.
+//! The server below all stand-ins: TLS, ALPN, HTTP/2 and HTTP/1.1, and misbehaviour on request.
 
 use crate::handle::{Environment, StartError};
 use bytes::Bytes;
@@ -199,6 +199,60 @@ pub(crate) enum Reply {
     Goaway(Response<Full<Bytes>>),
     Cut,
     Refuse,
+    /// Half of the body, and then the connection is cut.
+    Half(Response<Full<Bytes>>),
+}
+
+/// A body on its way: whole, or broken off in the middle.
+pub(crate) struct Outgoing {
+    rest: Option<Bytes>,
+    breaks: bool,
+}
+
+impl Outgoing {
+    fn whole(body: Full<Bytes>) -> Self {
+        Self { rest: bytes_of(body), breaks: false }
+    }
+    fn half(body: Full<Bytes>) -> Self {
+        let rest = bytes_of(body).map(|bytes| bytes.slice(..bytes.len() / 2));
+        Self { rest, breaks: true }
+    }
+}
+
+/// What a body holds that is there already.
+fn bytes_of(mut body: Full<Bytes>) -> Option<Bytes> {
+    use futures_util::FutureExt as _;
+    body.frame().now_or_never()??.ok()?.into_data().ok()
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = EndStream;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, EndStream>>> {
+        std::task::Poll::Ready(match self.rest.take() {
+            Some(bytes) => Some(Ok(http_body::Frame::data(bytes))),
+            None if self.breaks => Some(Err(EndStream(h2::Error::from(h2::Reason::INTERNAL_ERROR)))),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && !self.breaks
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match (&self.rest, self.breaks) {
+            (_, true) => http_body::SizeHint::default(),
+            (rest, false) => {
+                let length = rest.as_ref().map_or(0, Bytes::len);
+                http_body::SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+        }
+    }
 }
 
 /// The provider's rules.
@@ -218,7 +272,7 @@ pub(crate) trait Provider: Send + Sync + 'static {
 /// A refused or cut stream; the source tells hyper with which code.
 #[derive(Debug, thiserror::Error)]
 #[error("the stand-in ends the stream")]
-struct EndStream(#[source] h2::Error);
+pub(crate) struct EndStream(#[source] h2::Error);
 
 /// Runs hyper's tasks under the owner's tracker.
 #[derive(Clone)]
@@ -405,7 +459,7 @@ async fn serve<P: Provider>(
     provider: Arc<P>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, EndStream> {
+) -> Result<Response<Outgoing>, EndStream> {
     let before = connection.in_flight.fetch_add(1, Ordering::SeqCst);
     let _in_flight = InFlight(connection.clone());
     let refused = || EndStream(h2::Error::from(h2::Reason::REFUSED_STREAM));
@@ -423,12 +477,13 @@ async fn serve<P: Provider>(
             if response.status().is_success() {
                 connection.proven.store(true, Ordering::SeqCst);
             }
-            Ok(response)
+            Ok(response.map(Outgoing::whole))
         }
         Reply::Goaway(response) => {
             connection.goaway.cancel();
-            Ok(response)
+            Ok(response.map(Outgoing::whole))
         }
+        Reply::Half(response) => Ok(response.map(Outgoing::half)),
         Reply::Cut => {
             connection.cut.cancel();
             Err(EndStream(h2::Error::from(h2::Reason::CANCEL)))

@@ -1,6 +1,7 @@
 //! The one place where credentials become a principal. authservice.md 8 and 13, xsi.md 2.
 
 use crate::bearer::{Tokens, Unproven};
+use crate::logins::sip_header;
 use crate::outgoing::Outgoing;
 use crate::settings::GeneralSettings;
 use crate::token_cache::{Accepted, TokenCache};
@@ -10,12 +11,12 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lru::LruCache;
-use openadp_appserver::{Account, AccountKind, Clock, Credentials, PortError, Principal, UserId};
+use openadp_appserver::{Account, AccountKind, Clock, Credentials, Logins, PortError, Principal, UserId};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Live, Store};
 use openadp_token::{LEEWAY, MAX_TOKEN, ValidToken};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 const MAX_AUTHORIZATION: usize = 8 * 1024 + 16;
 
 /// Clients pad or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -82,6 +83,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     credentials: Option<Arc<dyn Credentials>>,
     general: Live<GeneralSettings>,
+    logins: OnceLock<Arc<dyn Logins>>,
     tokens: Tokens,
 }
 
@@ -100,6 +102,10 @@ struct Known {
 enum Presented<'a> {
     Basic(&'a str),
     Bearer(&'a str),
+    /// Credentials of SIP, as phones send them.
+    Sip(&'a str),
+    /// A single-use login token.
+    SingleSignOn(&'a str),
 }
 
 /// The one place where an account that was proved becomes a principal.
@@ -134,11 +140,17 @@ impl Authenticator {
             clock,
             credentials,
             general: store.live(),
+            logins: OnceLock::new(),
             tokens: Tokens::new(store, keystore, outgoing),
         }))
     }
 
-    /// Authenticates a request by its `Authorization` header: `Basic`, or `Bearer` with a long-lived token.
+    pub(crate) fn logins_slot(&self) -> &OnceLock<Arc<dyn Logins>> {
+        &self.0.logins
+    }
+
+    /// Authenticates a request by its `Authorization` header: `Basic`, `Bearer` with a long-lived token, `BroadWorksSSO` with
+    /// a single-use token, which is used then, or `BroadWorksSIP`.
     ///
     /// # Errors
     /// See [`AuthError`].
@@ -149,18 +161,23 @@ impl Authenticator {
                 None => Err(AuthError::Refused),
             },
             Ok(Presented::Bearer(token)) => self.authenticate_token(token).await,
+            Ok(Presented::SingleSignOn(token)) => self.take_login_token(token).await.map(principal_of),
+            Ok(Presented::Sip(text)) => match sip_header(text) {
+                Some(header) => self.verify_sip(&header).await.map(principal_of),
+                None => Err(AuthError::Refused),
+            },
             Err(error) => Err(error),
         };
         count(outcome.as_ref().err());
         outcome
     }
 
-    /// Authenticates a request by `Basic` alone, with what the application server says of the account: for the
-    /// AuthenticationService, whose tokens must not beget others.
+    /// Authenticates a request by anything but a long-lived token, with what the application server says of the account: for
+    /// the AuthenticationService, whose tokens must not beget others.
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub async fn authenticate_basic(&self, headers: &HeaderMap) -> Result<Account, AuthError> {
+    pub async fn authenticate_anew(&self, headers: &HeaderMap) -> Result<Account, AuthError> {
         let outcome = match presented(headers) {
             Ok(Presented::Basic(encoded)) => match self.decode_basic(encoded) {
                 Some((user, password)) => {
@@ -170,6 +187,11 @@ impl Authenticator {
                         .await
                         .map_err(AuthError::from)
                 }
+                None => Err(AuthError::Refused),
+            },
+            Ok(Presented::SingleSignOn(token)) => self.take_login_token(token).await,
+            Ok(Presented::Sip(text)) => match sip_header(text) {
+                Some(header) => self.verify_sip(&header).await,
                 None => Err(AuthError::Refused),
             },
             Ok(Presented::Bearer(_)) => Err(AuthError::Missing),
@@ -327,16 +349,21 @@ impl Authenticator {
     /// User id and password of Basic credentials, decoded as `authenticationEncoding` says.
     fn decode_basic(&self, encoded: &str) -> Option<(String, openadp_settings::Secret)> {
         let bytes = zeroize::Zeroizing::new(BASE64.decode(encoded).ok()?);
-        let text = zeroize::Zeroizing::new(if self.0.general.load().authentication_encoding == "UTF-8" {
-            String::from_utf8(bytes.to_vec()).ok()?
-        } else {
-            bytes.iter().map(|byte| char::from(*byte)).collect()
-        });
+        let text = self.decode_text(&bytes)?;
         let (user, password) = text.split_once(':')?;
         if user.is_empty() || text.contains(|c: char| c.is_ascii_control()) {
             return None;
         }
         Some((user.to_owned(), openadp_settings::Secret::new(password)))
+    }
+
+    /// Text as `authenticationEncoding` says.
+    pub(crate) fn decode_text(&self, bytes: &[u8]) -> Option<zeroize::Zeroizing<String>> {
+        Some(zeroize::Zeroizing::new(if self.0.general.load().authentication_encoding == "UTF-8" {
+            std::str::from_utf8(bytes).ok()?.to_owned()
+        } else {
+            bytes.iter().map(|byte| char::from(*byte)).collect()
+        }))
     }
 }
 
@@ -377,6 +404,10 @@ fn presented(headers: &HeaderMap) -> Result<Presented<'_>, AuthError> {
         Ok(Presented::Basic(rest.trim()))
     } else if scheme.eq_ignore_ascii_case("Bearer") {
         Ok(Presented::Bearer(rest.trim()))
+    } else if scheme.eq_ignore_ascii_case("BroadWorksSSO") {
+        Ok(Presented::SingleSignOn(rest.trim()))
+    } else if scheme.eq_ignore_ascii_case("BroadWorksSIP") {
+        Ok(Presented::Sip(rest.trim()))
     } else {
         Err(AuthError::Missing)
     }

@@ -23,6 +23,7 @@ mod container;
 mod deployment;
 mod files;
 mod host;
+mod logins;
 mod mount;
 mod outgoing;
 mod request;

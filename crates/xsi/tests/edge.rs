@@ -89,13 +89,11 @@ impl Bed {
         }
         let ports = server.ports();
         let keystore = KeyStore::open(dir.path(), store.machine_key().clone()).unwrap();
+        let authenticator =
+            Authenticator::new(&store, keystore.clone(), Some(ports.credentials.clone()), clock.clone());
+        authenticator.use_logins(ports.logins.clone());
         let host = Host {
-            authenticator: Authenticator::new(
-                &store,
-                keystore.clone(),
-                Some(ports.credentials.clone()),
-                clock.clone(),
-            ),
+            authenticator,
             clock,
             data_dir: dir.path().to_owned(),
             keystore,
@@ -428,4 +426,24 @@ async fn channels_that_cannot_open_say_why() {
     assert_eq!((answer.status, text(&answer.body, "errorCode")), (403, "210411"));
     let json = bed.send(ALICE, &format!("POST {STREAM}?format=json"), &[], CHANNEL).await;
     assert!(json.body.starts_with("{\"ErrorInfo\""), "{}", json.body);
+}
+
+#[tokio::test]
+async fn a_login_token_proves_its_user_once() {
+    let bed = Bed::new().await;
+    let token = async |user: &str, of: &str| {
+        bed.send(user, &format!("POST {ACTIONS}/user/{of}/profile/LoginToken"), &[], "").await
+    };
+    let given = token(ALICE, ALICE).await;
+    assert_eq!(given.status, 200, "{given:?}");
+    let text = given.body.split("<token>").nth(1).and_then(|rest| rest.split("</token>").next()).unwrap();
+    assert!(given.body.contains("<LoginToken xmlns=\"http://schema.broadsoft.com/xsi\">"), "{}", given.body);
+    let header = format!("Authorization: BroadWorksSSO {text}");
+    let profile = format!("GET {ACTIONS}/user/{ALICE}/profile");
+    assert_eq!(bed.send("", &profile, &[&header], "").await.status, 200);
+    assert_eq!(bed.send("", &profile, &[&header], "").await.status, 401, "used");
+    assert_eq!(bed.send("", &profile, &["Authorization: BroadWorksSSO nonsense"], "").await.status, 401);
+    assert_eq!(token(BO, ALICE).await.status, 403, "nobody gets one of somebody else");
+    let read = bed.send(ALICE, &format!("GET {ACTIONS}/user/{ALICE}/profile/logintoken"), &[], "").await;
+    assert_eq!((read.status, read.header("allow")), (405, "POST"));
 }

@@ -13,7 +13,7 @@ mod ways;
 use anyhow::{Context as _, Result, ensure};
 use fixtures::Fixtures;
 use missing::Missing;
-use openadp_suite::{Lab, binary};
+use openadp_suite::{Lab, Running, binary};
 use script::Script;
 use std::path::Path;
 use std::process::Command;
@@ -39,7 +39,61 @@ fn run(way: Way, place: &str, data_dir: &Path) -> Result<()> {
 
 fn on_a_fresh_installation(way: Way) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    run(way, "installation", &folder.path().join("data"))
+    let data_dir = folder.path().join("data");
+    let outside = Outside::of(&data_dir)?;
+    run(way, "installation", &data_dir)?;
+    outside.close(&data_dir)
+}
+
+/// The identity cloud that a fresh installation meets: another lab's stand-in, to which the outside names lead.
+struct Outside {
+    stand_ins: Running,
+    _lab: Lab,
+}
+
+const CLUSTER_MAP: &str =
+    "ADP_CLI/Applications/AuthService/IdentityProviders/Cisco/Federation/ClusterMap> get";
+
+impl Outside {
+    fn of(data_dir: &Path) -> Result<Self> {
+        let lab = Lab::seed()?;
+        let mut command = Command::new(binary("adp"));
+        command.arg("stand-ins").arg("--data-dir").arg(&lab.data_dir);
+        let stand_ins = Running::start(command)?;
+        stand_ins.wait_for("The stand-ins are ready")?;
+        let url = lab.description["identity_cloud"]["url"].as_str().context("an identity cloud")?;
+        let port = url.rsplit(':').next().context("a port")?.trim_end_matches('/');
+        let mut cli = Command::new(binary("adpcli"));
+        cli.arg("--data-dir").arg(data_dir);
+        cli.arg("-c").arg(format!(
+            "ADP_CLI/System/SSLCommonSettings/Trusts/BroadWorks> updateTrust stand-in {}",
+            lab.ca().display()
+        ));
+        let names = "ADP_CLI/System/CommunicationUtility/DefaultSettings/OutgoingNames";
+        for name in ["idbroker.webex.com", "cifls.webex.com", "broadworks-idp-proxy-a.wbx2.com"] {
+            cli.arg("-c").arg(format!("{names}> add {name} 127.0.0.1 port {port}"));
+        }
+        let output = cli.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        Ok(Self { stand_ins, _lab: lab })
+    }
+
+    /// Without it, the list of identity providers tells which URL does not answer and why, and which answer is still in use.
+    fn close(mut self, data_dir: &Path) -> Result<()> {
+        self.stand_ins.kill()?;
+        let mut cli = Command::new(binary("adpcli"));
+        let output = cli.arg("--data-dir").arg(data_dir).args(["-c", CLUSTER_MAP]).output()?;
+        let printed = String::from_utf8(output.stdout)?;
+        ensure!(output.status.code() == Some(1), "{:?}: {printed}", output.status);
+        for expected in [
+            "https://cifls.webex.com/federation: ",
+            "refused",
+            "stays in use: https://idbroker.webex.com/idb",
+        ] {
+            ensure!(printed.contains(expected), "no '{expected}': {printed}");
+        }
+        Ok(())
+    }
 }
 
 /// On a lab; afterwards a token of before and a new one are still good for a profile.

@@ -419,7 +419,7 @@ fn fcm() -> Result<()> {
             .iter()
             .filter_map(|found| match found {
                 Received::Grant(grant) => Some((grant.verdict.status, grant.lifetime)),
-                Received::Apns(_) | Received::Fcm(_) => None,
+                Received::Apns(_) | Received::Fcm(_) | Received::Identity(_) => None,
             })
             .collect::<Vec<_>>()
     };

@@ -25,6 +25,12 @@ pub(crate) fn json(plan: &Plan, seed: &Seed) -> Value {
             "client_cert": certificates.join("cti-client.crt"),
             "client_key": certificates.join("cti-client.key"),
         },
+        "identity_cloud": {
+            "url": Plan::https(ports.identity, ""),
+            "tokens": Plan::https(ports.identity, "/stand-in/tokens"),
+            "faults": Plan::https(ports.identity, "/stand-in/faults"),
+            "issuer": super::identity::ISSUER,
+        },
         "subscribers": seed.subscribers,
         "administrators": seed.administrators,
     })
@@ -61,6 +67,7 @@ pub(crate) fn text(plan: &Plan, seed: &Seed, adpcli: &Path) -> String {
     ));
     line(format_args!("  DMS                     {dms}"));
     line(format_args!("  NotificationPushServer  {nps}"));
+    line(format_args!("  Identity cloud          {} (a stand-in)", Plan::https(ports.identity, "")));
     line(format_args!("  Metrics                 http://{LOOPBACK}:{}/metrics", ports.metrics));
     line(format_args!("  Lab authority           {ca}"));
     line(format_args!(""));
@@ -109,6 +116,14 @@ pub(crate) fn text(plan: &Plan, seed: &Seed, adpcli: &Path) -> String {
     line(format_args!("# 6. Configure: where the files are and who may read them, then the file"));
     line(format_args!("curl --cacert {ca} -u {au}:{ap} {actions}/v2.0/user/{au}/profile/device"));
     line(format_args!("curl --cacert {ca} -u DEVICEUSER:DEVICEPASSWORD {dms}/bc/pc/config-wxt.xml"));
+    line(format_args!(
+        "# Sign in with an identity of the cloud: its access token (here from the stand-in, which asks nobody for a password) in exchange for a long-lived one"
+    ));
+    line(format_args!(
+        "CI=$(curl -s --cacert {ca} -d user={au} {} | cut -d '\"' -f 4)",
+        Plan::https(ports.identity, "/stand-in/tokens")
+    ));
+    line(format_args!("curl --cacert {ca} -H \"Authorization: Bearer $CI\" \"{auth}/token?key=$KEY\""));
     line(format_args!("# 8. Administer"));
     line(format_args!("{cli} --data-dir {data_dir}"));
     line(format_args!(

@@ -1,15 +1,17 @@
 //! The lab: the whole suite on loopback, with people in it.
 //!
 //! `prepare` makes it (under a lock, whole or not at all), `describe` tells about it, this module runs it: the host with all
-//! applications but one, NotificationPushServer as a child process of its own, and the stand-ins of APNs and FCM.
+//! applications but one, NotificationPushServer as a child process of its own, and the stand-ins of APNs, FCM and the
+//! identity cloud.
 
 mod describe;
+mod identity;
 mod people;
 mod plan;
 mod prepare;
-mod push;
 mod secrets;
 mod seed;
+mod stand_ins;
 
 use crate::hosted;
 use anyhow::{Context as _, Result, bail};
@@ -37,8 +39,8 @@ pub(crate) struct LabArguments {
     #[arg(long, env = "ADP_DATA_DIR", value_name = "DIR", default_value = "lab-data")]
     data_dir: PathBuf,
 
-    /// Use eight ports from this one on, in place of 8443, 8011, 8012, 9443, 9090, 9091, 9446 and 9447
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_528))]
+    /// Use nine ports from this one on, in place of 8443, 8011, 8012, 9443, 9090, 9091, 9446, 9447 and 9448
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_527))]
     port_base: Option<u16>,
 
     /// Print URLs, accounts and files as one JSON object and end; seeds an empty directory
@@ -92,7 +94,7 @@ pub(crate) fn stand_ins(arguments: &StandInsArguments) -> ExitCode {
     supervise(&common, move |process| async move {
         finish(
             async {
-                let stand_ins = push::StandIns::start(&plan, &seed).await?;
+                let stand_ins = stand_ins::StandIns::start(&plan, &seed).await?;
                 print("The stand-ins are ready.\n")?;
                 process.ready();
                 process.soft.cancelled().await;
@@ -147,7 +149,7 @@ async fn run(plan: Plan, seed: Seed, process: Process, started: Instant) -> Resu
     let Some(_running) = prepare::running_lock(&plan.data_dir)? else {
         bail!("a lab runs in {} already", plan.data_dir.display());
     };
-    let stand_ins = push::StandIns::start(&plan, &seed).await?;
+    let stand_ins = stand_ins::StandIns::start(&plan, &seed).await?;
     let mut options = NodeOptions::new("lab", &plan.data_dir);
     for name in hosted::names().filter(|name| *name != "nps") {
         hosted::add(&mut options, name);

@@ -25,6 +25,9 @@ pub(crate) struct Ports {
     pub(crate) apns: u16,
     /// Stand-in of FCM and its token service.
     pub(crate) fcm: u16,
+    /// Stand-in of the identity cloud.
+    #[serde(default = "Ports::default_identity")]
+    pub(crate) identity: u16,
 }
 
 impl Ports {
@@ -38,11 +41,18 @@ impl Ports {
         nps_metrics: 9091,
         apns: 9446,
         fcm: 9447,
+        identity: Self::IDENTITY,
     };
+    const IDENTITY: u16 = 9448;
 
-    /// Eight ports in a row.
+    /// What a lab has that was made before there was an identity cloud.
+    fn default_identity() -> u16 {
+        Self::IDENTITY
+    }
+
+    /// Nine ports in a row.
     pub(crate) fn from_base(base: u16) -> Option<Self> {
-        base.checked_add(7).filter(|_| base > 0).map(|_| Self {
+        base.checked_add(8).filter(|_| base > 0).map(|_| Self {
             https: base,
             cti: base + 1,
             cti_tls: base + 2,
@@ -51,6 +61,7 @@ impl Ports {
             nps_metrics: base + 5,
             apns: base + 6,
             fcm: base + 7,
+            identity: base + 8,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Making a lab out of an empty folder, and moving a made one to other ports.
 
+use super::identity;
 use super::people::{COUNTRY_CODE, DOMAIN, ENTERPRISE, GROUPS, PEOPLE, Person, extension, group, number};
 use super::plan::{LOOPBACK, Plan, Ports};
 use super::secrets;
@@ -12,6 +13,7 @@ use openadp_appserver::{
 use openadp_appserver_embedded::{
     EmbeddedApplicationServer, NewAdministrator, NewDevice, NewSubscriber, Options, Provisioning, TagScope,
 };
+use openadp_outgoing::OutgoingName;
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_tls::authority::{KeyType, LabAuthority};
 use openadp_wake::Wake;
@@ -53,7 +55,8 @@ pub(crate) fn prepare(data_dir: &Path, ports: Option<Ports>) -> Result<(Plan, Se
             bail!("a lab runs in {} on other ports; stop it or leave --port-base out", data_dir.display());
         }
         let store = open_store(data_dir)?;
-        commit(&store, "move to other ports", moved(&seed.ports, &ports))?;
+        let names: Vec<String> = store.rows::<OutgoingName>().into_iter().map(|row| row.name).collect();
+        commit(&store, "move to other ports", moved(&seed.ports, &ports, &names))?;
         install_certificates(&store, &Plan { data_dir: data_dir.to_owned(), ports })?;
         runtime()?.block_on(async {
             let provisioned = Provisioned::open(data_dir, store).await?;
@@ -92,15 +95,15 @@ fn commit(store: &Arc<Store>, comment: &str, edits: Vec<Edit>) -> Result<()> {
     Ok(())
 }
 
-fn set(context: &str, values: &[(&str, &str)]) -> Edit {
+pub(super) fn set(context: &str, values: &[(&str, &str)]) -> Edit {
     Edit::Set { context: context.to_owned(), key: Vec::new(), values: pairs(values, Some) }
 }
 
-fn add(context: &str, values: &[(&str, &str)]) -> Edit {
+pub(super) fn add(context: &str, values: &[(&str, &str)]) -> Edit {
     Edit::Add { context: context.to_owned(), values: pairs(values, |text| text) }
 }
 
-fn delete(context: &str, key: &[String]) -> Edit {
+pub(super) fn delete(context: &str, key: &[String]) -> Edit {
     Edit::Delete { context: context.to_owned(), key: key.to_vec() }
 }
 
@@ -144,6 +147,7 @@ fn interfaces(ports: &Ports) -> Vec<Edit> {
     let mut edits =
         vec![http(ports.https), http(ports.nps), cti(ports.cti, "false"), cti(ports.cti_tls, "true")];
     edits.extend(addresses(ports));
+    edits.extend(identity::names(ports));
     edits
 }
 
@@ -168,7 +172,7 @@ fn addresses(ports: &Ports) -> Vec<Edit> {
 }
 
 /// What changes when a made lab moves to other ports: only what the lab itself had set.
-fn moved(from: &Ports, to: &Ports) -> Vec<Edit> {
+fn moved(from: &Ports, to: &Ports, names: &[String]) -> Vec<Edit> {
     let ip = LOOPBACK.to_string();
     let mut edits: Vec<Edit> = [from.https, from.nps]
         .iter()
@@ -183,6 +187,7 @@ fn moved(from: &Ports, to: &Ports) -> Vec<Edit> {
                 .push(delete(HTTP_CERTIFICATES, &[ip.clone(), port.to_string(), key_type.name().to_owned()]));
         }
     }
+    edits.extend(identity::forget_names(names));
     edits.extend(interfaces(to));
     edits
 }
@@ -242,12 +247,14 @@ fn plant_settings(
     })
     .to_string();
     let mut edits = interfaces(&plan.ports);
+    edits.extend(identity::client()?);
     edits.extend([
         set(
             "ADP_CLI/System/CommunicationUtility/DefaultSettings/ExternalAuthentication/CertificateAuthentication",
             &[("allowClientApp", "true")],
         ),
         add("AS_CLI/System/ClientIdentity", &[("commonName", CTI_CLIENT)]),
+        set("AS_CLI/System/SignIn", &[("defaultDomain", DOMAIN)]),
         set("AS_CLI/System/DeviceAccess", &[("allowCredentialReadOut", "true")]),
         set("AS_CLI/System/NotificationPushServer", &[("sharedSecret", &secret)]),
         set(&format!("{NPS}/AccessControl"), &[("sharedSecret", &secret)]),
@@ -275,6 +282,7 @@ fn plant_settings(
         issued.write(&plan.certificates(), stem).context("writing a certificate")?;
     }
     install_certificates(store, plan)?;
+    identity::certificate(&authority, plan)?;
     let client = authority.issue_client(CTI_CLIENT).context("issuing the CTI client's certificate")?;
     client.write(&plan.certificates(), "cti-client").context("writing the CTI client's certificate")?;
     Ok(())
@@ -462,6 +470,10 @@ async fn plant_person(
             time_zone: Some("America/New_York".to_owned()),
             password: Secret::new(planted.password.as_str()),
         })
+        .await
+        .with_context(|| format!("seeding {user_id}"))?;
+    provisioning
+        .put_alternate_id(&user_id, &planted.number)
         .await
         .with_context(|| format!("seeding {user_id}"))?;
     for (suffix, device_type) in

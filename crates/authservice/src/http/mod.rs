@@ -6,20 +6,24 @@ mod cors;
 
 pub(crate) use client_keys::ClientKeys;
 
-use crate::service::{Claim, Failures, Farm, Limits, Minter, Proof, Rates, Validator, Wanted};
-use crate::settings::{ExemptSource, FailureLimits, Network, TokenLimits};
-use crate::wire::{Presented, Refusal, form_parameter, key_of_json, presented, wants_json};
+use crate::identity::{Denied, Identities, Proven};
+use crate::service::{
+    Claim, Failures, Farm, Limits, Minter, Proof, Rates, Standing, Validator, Wanted, standing,
+};
+use crate::settings::{CertificateCaller, ExemptSource, FailureLimits, Network, TokenLimits};
+use crate::wire::{Presented, Refusal, bearer, form_parameter, key_of_json, presented, wants_json};
 use answer::{Answer, json, refuse};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use openadp_appserver::Clock;
 use openadp_keystore::{KeyState, KeyStore, PEER_HEADER};
 use openadp_settings::{Live, Store};
+use openadp_tls::PeerIdentity;
 use openadp_token::TokenManagement;
 use openadp_webcontainer::{AuthError, Authenticator, BodyError, ConnectionInfo, RequestId, read_body};
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,6 +58,7 @@ pub(crate) struct Edge {
     pub(crate) farm: Farm,
     pub(crate) in_progress: Arc<AtomicU32>,
     pub(crate) keys: ClientKeys,
+    pub(crate) identities: Identities,
     pub(crate) keystore: Arc<KeyStore>,
     pub(crate) limits: Live<FailureLimits>,
     pub(crate) token_limits: Live<TokenLimits>,
@@ -91,8 +96,8 @@ struct Facts {
     peer: IpAddr,
     /// Asked from this machine, and by nobody on behalf of another.
     local: bool,
-    /// SHA-256 of the client certificate that was verified.
-    certificate: Option<String>,
+    /// What the client's certificate says, where one was verified.
+    certificate: Option<PeerIdentity>,
     /// What a node of the farm proves itself by.
     proof: Option<String>,
     secure: bool,
@@ -112,7 +117,7 @@ impl Facts {
                 .is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"true")),
             peer,
             local: peer.is_loopback() && !forwarded,
-            certificate: tls.and_then(|tls| tls.client.as_ref()).map(|client| client.fingerprint.clone()),
+            certificate: tls.and_then(|tls| tls.client.clone()),
             proof: headers
                 .get(PEER_HEADER)
                 .filter(|_| !forwarded)
@@ -162,8 +167,9 @@ fn not_allowed(request: &Request, methods: HeaderValue) -> Response {
 async fn token_get(State(edge): State<Edge>, request: Request) -> Response {
     let facts = Facts::of(&request);
     let key = form_parameter(request.uri().query().unwrap_or_default().as_bytes(), "key");
-    let done = match key {
-        Ok(key) => edge.token(request.headers(), &facts, key).await,
+    let asserted = form_parameter(request.uri().query().unwrap_or_default().as_bytes(), "userId");
+    let done = match key.and_then(|key| Ok((key, asserted?))) {
+        Ok((key, asserted)) => edge.token(request.headers(), &facts, key, asserted).await,
         Err(refusal) => Err(refusal),
     };
     done.unwrap_or_else(|refusal| facts.refuse(&refusal))
@@ -187,8 +193,9 @@ async fn token_post(State(edge): State<Edge>, request: Request) -> Response {
             (query, body) => Ok(body.or(query)),
         }
     };
-    let done = match key.await {
-        Ok(key) => edge.token(&head.headers, &facts, key).await,
+    let asserted = form_parameter(head.uri.query().unwrap_or_default().as_bytes(), "userId");
+    let done = match key.await.and_then(|key| Ok((key, asserted?))) {
+        Ok((key, asserted)) => edge.token(&head.headers, &facts, key, asserted).await,
         Err(refusal) => Err(refusal),
     };
     done.unwrap_or_else(|refusal| facts.refuse(&refusal))
@@ -201,6 +208,7 @@ impl Edge {
         headers: &HeaderMap,
         facts: &Facts,
         key: Option<String>,
+        asserted: Option<String>,
     ) -> Result<Response, Refusal> {
         let limits = self.token_limits.load();
         let Some(_place) = Place::take(&self.in_progress, limits.in_progress) else {
@@ -208,11 +216,28 @@ impl Edge {
         };
         if let Some(certificate) = &facts.certificate {
             let most = limits.per_second_and_certificate;
-            self.per_certificate.take(certificate, most, Instant::now()).map_err(slow_down)?;
+            self.per_certificate.take(&certificate.fingerprint, most, Instant::now()).map_err(slow_down)?;
+        }
+        let callers = self.store.current().rows::<CertificateCaller>();
+        let standing = standing(facts.certificate.as_ref(), &callers);
+        if let Standing::Refused(reason) = standing {
+            refused(facts, reason);
+            return Err(Refusal::AccessDenied);
         }
         let user = match presented(headers) {
-            Presented::Basic(user) => user,
-            // Long-lived tokens do not beget others, or they would live for ever; tokens of others are not taken.
+            Presented::Basic(user) => Some((user, "pwd")),
+            Presented::Sip(user) => Some((user, "sip")),
+            Presented::SingleSignOn(token) if facts.secure || facts.local => Some((token, "sso")),
+            Presented::SingleSignOn(_) => {
+                refused(facts, "loginTokenNotSecured");
+                return Err(Refusal::InvalidClient);
+            }
+            Presented::Bearer if self.identities.is_on() => None,
+            // What a caller says of a user counts only where nothing proves one.
+            Presented::Nothing if asserted.is_some() && standing == (Standing::Listed { asserts: true }) => {
+                None
+            }
+            // Long-lived tokens do not beget others, or they would live for ever.
             Presented::Bearer => return Err(Refusal::InvalidToken),
             Presented::Nothing => return Err(Refusal::InvalidClient),
         };
@@ -226,13 +251,26 @@ impl Edge {
             }
             None => return Err(Refusal::InvalidRequest("key is missing".to_owned())),
         };
+        let Some((user, method)) = user else {
+            let (method, verified) = match (bearer(headers), asserted) {
+                (Some(token), _) if facts.secure || facts.local => {
+                    ("ci", self.identities.verify(token).await)
+                }
+                (Some(_), _) => ("ci", Err(Denied::Token("ciNotSecured"))),
+                (None, Some(user)) if headers.get(AUTHORIZATION).is_none() => {
+                    ("mtls", self.identities.asserted(&user).await)
+                }
+                (None, _) => ("ci", Err(Denied::Token("ciMalformed"))),
+            };
+            return self.token_for(method, verified, headers, facts, wanted).await;
+        };
         let failures = Limits::from(&*self.limits.load());
         let exempt = self.is_exempt(facts.peer);
         if let Some(left) = self.failures.blocked(&user, facts.peer, exempt, failures, Instant::now()) {
             tracing::info!(target: "audit", event = "tokenRefused", reason = "failures", source = %facts.peer, tracking_id = facts.tracking_id);
             return Err(slow_down(left));
         }
-        let account = match self.authenticator.authenticate_basic(headers).await {
+        let account = match self.authenticator.authenticate_anew(headers).await {
             Ok(account) => account,
             Err(AuthError::PasswordExpired { days }) if facts.trusted() => {
                 tracing::info!(target: "audit", event = "tokenRefused", reason = "password_expired", source = %facts.peer, tracking_id = facts.tracking_id);
@@ -267,9 +305,37 @@ impl Edge {
         // Only who has proved itself is counted: nobody can use up the tokens of somebody else.
         let most = limits.per_minute_and_user;
         self.per_user.take(account.user_id.as_str(), most, Instant::now()).map_err(slow_down)?;
-        let proof = Proof { method: "pwd", organization: None };
+        let proof = Proof { method, organization: None };
         let minted = self.minter.mint(&account, proof, wanted, facts.peer, &facts.tracking_id).await?;
         Ok(Answer::of(minted, wants_json(headers)).into_response())
+    }
+
+    /// The token of a user for whom somebody else vouches, or the refusal and the reason for the log.
+    async fn token_for(
+        &self,
+        method: &'static str,
+        verified: Result<Proven, Denied>,
+        headers: &HeaderMap,
+        facts: &Facts,
+        wanted: Wanted,
+    ) -> Result<Response, Refusal> {
+        let (reason, refusal) = match verified {
+            Ok(proven) => {
+                let proof = Proof { method, organization: proven.organization() };
+                let account = proven.account();
+                let most = self.token_limits.load().per_minute_and_user;
+                self.per_user.take(account.user_id.as_str(), most, Instant::now()).map_err(slow_down)?;
+                let minted = self.minter.mint(account, proof, wanted, facts.peer, &facts.tracking_id).await?;
+                return Ok(Answer::of(minted, wants_json(headers)).into_response());
+            }
+            Err(Denied::Token(reason)) => (reason, Refusal::InvalidToken),
+            Err(Denied::Scope) => ("ciScope", Refusal::InsufficientScope),
+            Err(Denied::User(reason)) => (reason, Refusal::AccessDenied),
+            Err(Denied::Unavailable(reason)) => (reason, Refusal::Unavailable),
+            Err(Denied::Internal) => ("internal", Refusal::Internal),
+        };
+        refused(facts, reason);
+        Err(refusal)
     }
 
     fn is_exempt(&self, peer: IpAddr) -> bool {
@@ -279,6 +345,18 @@ impl Edge {
             .filter_map(|row| Network::parse(&row.network))
             .any(|network| network.holds(peer))
     }
+}
+
+/// The log line of a refusal.
+fn refused(facts: &Facts, reason: &'static str) {
+    tracing::info!(
+        target: "audit",
+        event = "tokenRefused",
+        reason,
+        source = %facts.peer,
+        caller = facts.certificate.as_ref().and_then(|certificate| certificate.common_name.as_deref()),
+        tracking_id = facts.tracking_id,
+    );
 }
 
 /// Whole seconds, and never the invitation to try at once.

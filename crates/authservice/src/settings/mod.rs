@@ -1,9 +1,13 @@
 //! Settings of the AuthenticationService beside those of tokens and keys. authservice.md 11
 
+mod callers;
 mod identity_provider;
 
+pub use callers::CertificateCaller;
+pub(crate) use callers::{BROADWORKS_USAGE, CLIENT_AUTH};
 pub use identity_provider::{
-    AllowedRole, AllowedScope, CiscoIdentityProvider, Federation, IdentityProviderScopes, Partner,
+    AllowedRole, AllowedScope, CiscoIdentityProvider, ClusterMap, Federation, IdentityLimits,
+    IdentityProviderScopes, OtherIdentityProvider, Partner,
 };
 
 use openadp_settings::{Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
@@ -130,6 +134,10 @@ pub const MODULE: Module = Module::new("authservice")
         TokenLimits::CONTEXT,
         AllowedOrigin::CONTEXT,
         CiscoIdentityProvider::CONTEXT,
+        OtherIdentityProvider::CONTEXT,
+        CertificateCaller::CONTEXT,
+        IdentityLimits::CONTEXT,
+        ClusterMap::CONTEXT,
         IdentityProviderScopes::CONTEXT,
         Federation::CONTEXT,
         Partner::CONTEXT,

@@ -11,6 +11,8 @@ pub(crate) enum Refusal {
     AccessDenied,
     /// A fault of ours.
     Internal,
+    /// An access token of an identity provider without a scope that must be there.
+    InsufficientScope,
     /// No or wrong user id and password.
     InvalidClient,
     /// A parameter or the body is missing or wrong; the text says which.
@@ -40,7 +42,7 @@ impl Refusal {
     /// HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::AccessDenied | Self::PasswordExpired(_) => StatusCode::FORBIDDEN,
+            Self::AccessDenied | Self::InsufficientScope | Self::PasswordExpired(_) => StatusCode::FORBIDDEN,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
@@ -56,6 +58,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::AccessDenied => "access_denied",
+            Self::InsufficientScope => "insufficient_scope",
             Self::Internal => "server_error",
             Self::InvalidClient => "invalid_client",
             Self::InvalidRequest(_) | Self::RequestTimeout => "invalid_request",
@@ -72,6 +75,7 @@ impl Refusal {
     fn description(&self) -> Cow<'_, str> {
         let text = match self {
             Self::AccessDenied => "The account may not have a token.",
+            Self::InsufficientScope => "The token lacks a scope that it must have.",
             Self::Internal => "Internal fault.",
             Self::InvalidClient => "User id and password are missing or refused.",
             Self::InvalidRequest(reason) => reason,
@@ -121,6 +125,7 @@ mod tests {
         let table = include_str!("../../../../docs/errors.md");
         for refusal in [
             Refusal::AccessDenied,
+            Refusal::InsufficientScope,
             Refusal::Internal,
             Refusal::InvalidClient,
             Refusal::InvalidRequest(String::new()),

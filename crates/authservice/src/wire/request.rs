@@ -22,6 +22,10 @@ pub(crate) enum Presented {
     Basic(Vec<u8>),
     /// A token of some kind.
     Bearer,
+    /// A single-use login token, to count failures by.
+    SingleSignOn(Vec<u8>),
+    /// User id and SIP password; the user id as with Basic.
+    Sip(Vec<u8>),
     /// None, or none of a kind that is known.
     Nothing,
 }
@@ -35,12 +39,32 @@ pub(crate) fn presented(headers: &HeaderMap) -> Presented {
     if scheme.eq_ignore_ascii_case("Bearer") {
         return Presented::Bearer;
     }
+    if scheme.eq_ignore_ascii_case("BroadWorksSSO") {
+        return Presented::SingleSignOn(rest.trim().as_bytes().to_vec());
+    }
+    let user = |encoded: &str| {
+        let decoded = Zeroizing::new(BASE64.decode(encoded.trim()).unwrap_or_default());
+        decoded.split(|byte| *byte == b':').next().unwrap_or_default().to_ascii_lowercase()
+    };
+    if scheme.eq_ignore_ascii_case("BroadWorksSIP") {
+        let value = |part: &str| {
+            let (name, value) = part.trim().split_once('=')?;
+            name.trim().eq_ignore_ascii_case("basic").then(|| value.trim().trim_matches('"').to_owned())
+        };
+        return Presented::Sip(user(&rest.split(',').find_map(value).unwrap_or_default()));
+    }
     if !scheme.eq_ignore_ascii_case("Basic") {
         return Presented::Nothing;
     }
-    let decoded = Zeroizing::new(BASE64.decode(rest.trim()).unwrap_or_default());
-    let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
-    Presented::Basic(user.to_ascii_lowercase())
+    Presented::Basic(user(rest))
+}
+
+/// The token of a `Bearer` header; none where there is more than one header, of which another might read the other.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
 /// The value of a parameter in a query or a form; `None` where there is none or an empty one.
@@ -130,7 +154,12 @@ mod tests {
         assert_eq!(basic("basic QWxpY2U6c2VjcmV0MQ"), Presented::Basic(b"alice".to_vec()));
         assert_eq!(basic("Basic ???"), Presented::Basic(Vec::new()));
         assert_eq!(basic("bearer x.y.z"), Presented::Bearer);
-        assert_eq!(basic("BroadWorksSSO x"), Presented::Nothing);
+        assert_eq!(basic("BroadWorksSSO x"), Presented::SingleSignOn(b"x".to_vec()));
+        assert_eq!(
+            basic(r#"broadworkssip sipUser="YQ==", basic="QWxpY2U6MQ==""#),
+            Presented::Sip(b"alice".to_vec())
+        );
+        assert_eq!(basic("BroadWorksSIP x"), Presented::Sip(Vec::new()));
         assert_eq!(basic("Basic"), Presented::Nothing);
         assert_eq!(presented(&HeaderMap::new()), Presented::Nothing);
     }

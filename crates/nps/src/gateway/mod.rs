@@ -9,9 +9,9 @@ mod conformance;
 pub(crate) mod fcm;
 
 use crate::events;
-use crate::transport::ProviderAnswer;
 use crate::wire::{Notification, OsType, Target};
 use async_trait::async_trait;
+use openadp_outgoing::Answer;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -114,7 +114,7 @@ pub(crate) enum Action {
 
 /// What ends a push the same way with every provider: credentials or a payload that did not help the second time, faults,
 /// and what is tried again later. The adapters see to the rest before they ask.
-fn ended(provider: Provider, action: Action, reason: String, answer: &ProviderAnswer) -> Outcome {
+fn ended(provider: Provider, action: Action, reason: String, answer: &Answer) -> Outcome {
     match action {
         Action::RenewOnce => ended(provider, Action::Configuration { stops: true }, reason, answer),
         Action::Configuration { stops } => {

@@ -3,13 +3,13 @@
 use crate::gateway::apns::Apns;
 use crate::gateway::fcm::Fcm;
 use crate::settings::MODULE;
-use crate::transport::Connector;
 use crate::{Needs, configuration::Configurations};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use openadp_appserver::Clock;
+use openadp_outgoing::Connector;
 use openadp_settings::{Author, Change, Edit, Registry, Store};
 use openadp_standins::apns::ApnsHandle;
 use openadp_standins::fcm::FcmHandle;
@@ -245,7 +245,8 @@ impl Bench {
     pub(crate) fn gateways(&self) -> (Apns, Fcm) {
         let configurations = Arc::new(Configurations::new(self.store.clone()));
         let tls = self.tls.clone();
-        let connector = Arc::new(Connector::new(Arc::new(move || Ok(tls.clone()))));
+        let connector =
+            Arc::new(Connector::new(Arc::new(move || Ok(tls.clone())), openadp_outgoing::Addresses::default));
         let (tasks, shutdown) = (&self.tasks, &self.shutdown);
         (
             Apns::new(

@@ -24,6 +24,7 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
             let user = call.subscriber(path.id(1)).await?;
             match path.names()[2..] {
                 ["profile"] => profile::profile(call, &user).await,
+                ["profile", "logintoken"] => profile::login_token(call, &user).await,
                 ["profile", "fac"] => profile::feature_access_codes(call, &user).await,
                 ["profile", "registrations"] => profile::registrations(call, &user).await,
                 ["profile", "schedule"] => profile::schedules(call, &user).await,

@@ -1,16 +1,16 @@
 //! The profile family (xsi.md 3.1).
 
 use super::get_only;
-use crate::Reply;
 use crate::api::{Call, Outcome};
 use crate::convert::dashed;
 use crate::error::ApiError;
 use crate::text::percent_encode;
+use crate::{Method, Reply};
 use openadp_appserver as port;
 use openadp_appserver::UserId;
 use openadp_xsi_schema::{
-    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, Document, Element, Patch,
-    Profile, ProfileDetails, ServiceProvider,
+    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, Document, Element, LoginToken,
+    Patch, Profile, ProfileDetails, ServiceProvider,
 };
 
 /// Days that mean never (xsi.md 1.4).
@@ -71,6 +71,18 @@ async fn empty_list(call: &Call<'_>, user: &UserId, root: &'static str) -> Outco
     get_only(call)?;
     call.api.ports.directory.profile(user).await?;
     Ok(Reply::document(200, Element::new(root)))
+}
+
+/// A single-use token that proves the user a moment later (authservice.md 12). Nobody gets one of somebody else.
+pub(super) async fn login_token(call: &Call<'_>, user: &UserId) -> Outcome {
+    if call.method != Method::Post {
+        return Err(ApiError::MethodNotAllowed { allow: "POST" });
+    }
+    if call.principal.id() != user.as_str() {
+        return Err(ApiError::Forbidden);
+    }
+    let token = call.api.ports.logins.create_login_token(user).await?;
+    Ok(Reply::document(200, LoginToken { token }.to_element()))
 }
 
 /// Feature access codes: the application server has none.

@@ -7,15 +7,16 @@ mod token;
 pub(crate) use token::SigningKey;
 
 use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push, ended};
+use crate::MAX_ANSWER;
 use crate::configuration::{ApnsEnvironment, Configurations, Route};
 use crate::events;
-use crate::transport::{Connector, Endpoint, Pool, PoolOptions, ProviderAnswer, SendError};
 use answer::Reason;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use openadp_appserver::{Clock, epoch_millis};
+use openadp_outgoing::{Answer, Connector, Endpoint, Pool, PoolOptions, SendError};
 use payload::{Message, Skip};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -107,7 +108,7 @@ impl Apns {
         key: &SigningKey,
         pool: &Pool,
         message: &Message,
-    ) -> Result<ProviderAnswer, Outcome> {
+    ) -> Result<Answer, Outcome> {
         let token = self.tokens.current(key, self.clock.now()).map_err(|error| {
             events::configuration_fault(Provider::Apns, &error.to_string());
             Outcome::Refused { reason: error.to_string(), fault: Fault::Configuration { stops: false } }
@@ -116,10 +117,12 @@ impl Apns {
             .map_err(|reason| Outcome::Refused { reason: reason.to_owned(), fault: Fault::Ours })?;
         let options = PoolOptions {
             size: environment.pool_size,
+            connect: environment.timeout,
             timeout: environment.timeout,
             idle: environment.idle,
             first_alone: true,
             alpn: ALPN,
+            max_answer: MAX_ANSWER,
         };
         pool.send(&options, request, push.deadline).await.map_err(|error| failed(Provider::Apns, &error))
     }
@@ -133,7 +136,7 @@ pub(super) fn failed(provider: Provider, error: &SendError) -> Outcome {
         | SendError::NoConnection
         | SendError::NotProcessed(_)
         | SendError::StreamRefused(_) => Processed::No,
-        SendError::Lost(_) | SendError::Timeout => Processed::Unknown,
+        SendError::Lost(_) | SendError::TooLong { .. } | SendError::Timeout => Processed::Unknown,
     };
     Outcome::Failed { reason: error.to_string(), after: None, processed }
 }

@@ -8,9 +8,9 @@ pub(crate) use oauth::ServiceAccount;
 
 use super::apns::{cut, failed};
 use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push, ended};
+use crate::MAX_ANSWER;
 use crate::configuration::{Configurations, FcmConfiguration, Route};
 use crate::events;
-use crate::transport::{Connector, Endpoint, Pool, PoolOptions};
 use answer::Failure;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use http::{HeaderValue, Request};
 use http_body_util::Full;
 use oauth::{AccessTokens, GrantError};
 use openadp_appserver::Clock;
+use openadp_outgoing::{Connector, Endpoint, Pool, PoolOptions};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,7 +76,15 @@ fn request(url: &url::Url, body: Bytes, token: &str) -> Option<Request<Full<Byte
 }
 
 fn options(fcm: &FcmConfiguration) -> PoolOptions {
-    PoolOptions { size: fcm.pool_size, timeout: fcm.timeout, idle: fcm.idle, first_alone: false, alpn: ALPN }
+    PoolOptions {
+        size: fcm.pool_size,
+        connect: fcm.timeout,
+        timeout: fcm.timeout,
+        idle: fcm.idle,
+        first_alone: false,
+        alpn: ALPN,
+        max_answer: MAX_ANSWER,
+    }
 }
 
 #[async_trait]

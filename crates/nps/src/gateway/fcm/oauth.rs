@@ -1,12 +1,12 @@
 //! Access tokens for FCM: a signed assertion (RFC 7523) for a token, kept until shortly before it expires.
 
 use crate::configuration::FcmConfiguration;
-use crate::transport::{Connector, Endpoint, Pool, PoolOptions, SendError};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use openadp_appserver::{Clock, epoch_millis};
+use openadp_outgoing::{Connector, Endpoint, Pool, PoolOptions, SendError};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_mins(1);
 /// The grant type of RFC 7523.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Why a key file cannot be used. Never holds anything of the key.
 #[derive(Debug, thiserror::Error)]
@@ -284,8 +283,7 @@ impl AccessTokens {
             .header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .body(Full::new(Bytes::from(form)))
             .map_err(|_| GrantError::Refused("authURL is not usable".to_owned()))?;
-        let options =
-            PoolOptions { size: 1, timeout: fcm.timeout, idle: fcm.idle, first_alone: false, alpn: ALPN };
+        let options = PoolOptions { size: 1, ..super::options(fcm) };
         let answer = pool
             .send(&options, request, deadline)
             .await

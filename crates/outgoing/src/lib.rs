@@ -1,12 +1,18 @@
-//! Connections to the providers: HTTP/2 (and HTTP/1.1 where a provider speaks it) over TLS, pooled.
+//! Outgoing HTTPS: connections to providers (HTTP/2, and HTTP/1.1 where a provider speaks it), pooled.
 //!
-//! Certificates are always verified, redirects never followed, every wait bounded. Knows nothing of pushes.
+//! Certificates are always verified, redirects never followed, every wait and every answer bounded. Where names lead may
+//! be said by the operator ([`OutgoingName`]); private addresses can be refused ([`Addresses`]). Knows nothing of what is
+//! sent. Reading order: [`Connector`], [`Pool`], [`Answer`], [`SendError`].
 
+mod addresses;
 mod connect;
+mod content;
 mod pool;
 
-pub(crate) use connect::Connector;
-pub(crate) use pool::{Pool, PoolOptions};
+pub use addresses::{Addresses, MODULE, OutgoingName};
+pub use connect::{Connector, TlsSource};
+pub use content::decoded;
+pub use pool::{Pool, PoolOptions};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -14,14 +20,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Where a pool connects to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Endpoint {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+pub struct Endpoint {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
 }
 
 impl Endpoint {
     /// Host and port of an `https` URL.
-    pub(crate) fn of(url: &url::Url) -> Option<Self> {
+    pub fn of(url: &url::Url) -> Option<Self> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(Self { host, port: url.port_or_known_default()? })
     }
@@ -29,21 +37,24 @@ impl Endpoint {
 
 /// What a provider answered.
 #[derive(Debug)]
-pub(crate) struct ProviderAnswer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// Its status; a redirect is an answer like any other.
+    pub status: StatusCode,
+    /// Its header fields.
+    pub headers: HeaderMap,
+    /// Its body, at most [`PoolOptions::max_answer`] bytes, as it came: see [`decoded`].
+    pub body: Bytes,
     /// Retires the connection it came over.
     connection: CancellationToken,
 }
 
-impl ProviderAnswer {
+impl Answer {
     /// Sends nothing more over the connection that this came over; what is under way on it finishes.
-    pub(crate) fn give_up_connection(&self) {
+    pub fn give_up_connection(&self) {
         self.connection.cancel();
     }
     /// Seconds of `Retry-After`; dates are not used by the providers and count as absent.
-    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
         let value = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
         value.trim().parse().ok().map(std::time::Duration::from_secs)
     }
@@ -51,11 +62,13 @@ impl ProviderAnswer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SendError {
+pub enum SendError {
     /// No connection could be made.
     #[error("cannot connect to {host}")]
     Connect {
+        /// Where to.
         host: String,
+        /// Why not.
         #[source]
         source: std::io::Error,
     },
@@ -71,6 +84,12 @@ pub(crate) enum SendError {
     /// The connection broke after the request was sent; whether it was processed is unknown.
     #[error("connection lost")]
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer is longer than is read.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLong {
+        /// Most bytes that are read.
+        limit: usize,
+    },
     /// No answer in time; whether it was processed is unknown.
     #[error("no answer in time")]
     Timeout,

@@ -1,6 +1,6 @@
 //! Making one connection: names, addresses, TLS, ALPN.
 
-use super::{Endpoint, SendError};
+use crate::{Addresses, Endpoint, SendError};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lru::LruCache;
 use rustls::ClientConfig;
@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Gives the TLS configuration for outgoing connections: current trust anchors, asked for at every connection.
-pub(crate) type TlsSource = Arc<dyn Fn() -> io::Result<Arc<ClientConfig>> + Send + Sync>;
+pub type TlsSource = Arc<dyn Fn() -> io::Result<Arc<ClientConfig>> + Send + Sync>;
 
 /// The next address is tried beside the first after this (section 9).
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(150);
@@ -34,18 +34,26 @@ struct Known {
     at: Instant,
 }
 
+/// Says where connections may go now; asked at every connection.
+type Rules = Arc<dyn Fn() -> Addresses + Send + Sync>;
+
 /// Makes connections; shared by all pools.
-pub(crate) struct Connector {
+pub struct Connector {
     tls: TlsSource,
+    rules: Rules,
     names: Mutex<LruCache<Endpoint, Known>>,
 }
 
 impl Connector {
-    pub(crate) fn new(tls: TlsSource) -> Self {
-        Self { tls, names: Mutex::new(LruCache::new(NAMES)) }
+    /// A connector that verifies servers as `tls` says and goes where `rules` let it.
+    pub fn new(tls: TlsSource, rules: impl Fn() -> Addresses + Send + Sync + 'static) -> Self {
+        Self { tls, rules: Arc::new(rules), names: Mutex::new(LruCache::new(NAMES)) }
     }
 
     /// Connects; the caller bounds the time.
+    ///
+    /// # Errors
+    /// [`SendError::Connect`].
     pub(crate) async fn connect(
         &self,
         endpoint: &Endpoint,
@@ -67,6 +75,15 @@ impl Connector {
     }
 
     async fn resolve(&self, endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+        let rules = (self.rules)();
+        if let Some(address) = rules.said(&endpoint.host, endpoint.port) {
+            return Ok(vec![address]);
+        }
+        // Whatever a name leads to now is looked at, not what it led to when its URL was set.
+        rules.allowed(self.find(endpoint).await?)
+    }
+
+    async fn find(&self, endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = endpoint.host.parse() {
             return Ok(vec![SocketAddr::new(address, endpoint.port)]);
         }
@@ -110,4 +127,10 @@ async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
 }

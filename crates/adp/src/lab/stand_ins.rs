@@ -1,11 +1,12 @@
-//! The lab's stand-ins of APNs and FCM, which print what they get.
+//! The lab's stand-ins of APNs, FCM and the identity cloud, which print what they get.
 
+use super::identity as cloud;
 use super::plan::Plan;
 use super::prepare::IOS_APP;
 use super::seed::Seed;
 use anyhow::{Context as _, Result};
 use openadp_appserver::{Clock as _, SystemClock, epoch_millis};
-use openadp_standins::{Environment, Received, TlsPair, UnknownTokens, Verdict, apns, fcm};
+use openadp_standins::{Environment, Received, TlsPair, UnknownTokens, Verdict, apns, fcm, identity};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -14,14 +15,14 @@ use tokio_util::task::TaskTracker;
 /// How long their connections may take to end.
 const END: Duration = Duration::from_secs(2);
 
-/// Both stand-ins, running.
+/// All stand-ins, running.
 pub(crate) struct StandIns {
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl StandIns {
-    /// Starts both.
+    /// Starts them.
     pub(crate) async fn start(plan: &Plan, seed: &Seed) -> Result<Self> {
         let folder = plan.certificates();
         let read = |name: &str| {
@@ -29,10 +30,15 @@ impl StandIns {
             std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
         };
         let tls = TlsPair { certificates: read("server-p256.crt")?, key: read("server-p256.key")? };
+        // Labs of earlier days have none of its own.
+        let cloud_tls = match (read("identity.crt"), read("identity.key")) {
+            (Ok(certificates), Ok(key)) => TlsPair { certificates, key },
+            _ => tls.clone(),
+        };
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let environment = |port: u16| Environment {
             bind: Plan::address(port),
-            tls: tls.clone(),
+            tls: if port == plan.ports.identity { cloud_tls.clone() } else { tls.clone() },
             clock: Arc::new(|| epoch_millis(SystemClock.now())),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
@@ -68,15 +74,18 @@ impl StandIns {
         )
         .await
         .context("starting the stand-in of FCM")?;
+        identity::start(environment(plan.ports.identity), cloud::config())
+            .await
+            .context("starting the stand-in of the identity cloud")?;
         Ok(Self { tasks, shutdown })
     }
 
-    /// Ends both.
+    /// Ends them.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.tasks.close();
         if tokio::time::timeout(END, self.tasks.wait()).await.is_err() {
-            tracing::warn!("connections of the push stand-ins did not end");
+            tracing::warn!("connections of the stand-ins did not end");
         }
     }
 }
@@ -115,6 +124,13 @@ fn announce(received: &Received) {
         Received::Grant(grant) => {
             format!("FCM stand-in answered {}: access token for {}", verdict(&grant.verdict), grant.issuer)
         }
+        Received::Identity(question) => format!(
+            "Identity cloud stand-in answered {}: {} for client {}, user {}",
+            verdict(&question.verdict),
+            question.endpoint.name(),
+            question.client.as_deref().unwrap_or("unknown"),
+            question.user.as_deref().unwrap_or("none")
+        ),
     };
     // A reader that left does not stop the stand-in.
     drop(super::print(&format!("{line}\n")));

@@ -3,10 +3,10 @@
 //! A request takes the connection with the least under way. While that one is busy and fewer than the pool's size are
 //! open, another is opened. Where the provider wants it, a new connection carries one request until the first success.
 
-use super::{Connector, Endpoint, ProviderAnswer, SendError};
+use crate::{Answer, Connector, Endpoint, SendError};
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,8 +23,6 @@ use tokio_util::task::TaskTracker;
 const PING_AFTER: Duration = Duration::from_mins(1);
 /// A test without answer for so long means the connection is dead (section 9).
 const PONG_WITHIN: Duration = Duration::from_secs(5);
-/// Providers answer with a few hundred bytes.
-const MAX_ANSWER: usize = 64 * 1024;
 /// A connection that is given up, or a process that ends, waits so long for answers under way.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often an idle connection looks whether it has been so for too long: the setting may change.
@@ -34,17 +32,21 @@ const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// How a pool behaves; may differ from request to request, as settings change.
 #[derive(Debug, Clone)]
-pub(crate) struct PoolOptions {
+pub struct PoolOptions {
     /// Most connections.
-    pub(crate) size: usize,
+    pub size: usize,
+    /// Longest time that making one connection may take.
+    pub connect: Duration,
     /// Longest wait for a connection, and then for an answer.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// A connection idle for so long is closed, unless it is the last one.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
     /// Whether a new connection carries one request until the first success.
-    pub(crate) first_alone: bool,
+    pub first_alone: bool,
     /// Protocols by ALPN, best first.
-    pub(crate) alpn: &'static [&'static [u8]],
+    pub alpn: &'static [&'static [u8]],
+    /// Most bytes of an answer's body, as it comes.
+    pub max_answer: usize,
 }
 
 /// Runs hyper's tasks under the process's tracker.
@@ -126,7 +128,13 @@ struct Inner {
 
 /// Connections to one endpoint; clones share them. Dropping the last clone closes them when their requests are done.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Inner>);
+pub struct Pool(Arc<Inner>);
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("endpoint", &self.0.endpoint).finish_non_exhaustive()
+    }
+}
 
 /// A request's place on a connection.
 struct Place {
@@ -200,7 +208,16 @@ impl Inner {
             match self.step(options) {
                 Step::Use(place) => return Ok(place),
                 Step::Open(connecting) => {
-                    let stream = self.connector.connect(&self.endpoint, options.alpn).await?;
+                    let connecting_now = self.connector.connect(&self.endpoint, options.alpn);
+                    let stream = match tokio::time::timeout(options.connect, connecting_now).await {
+                        Ok(stream) => stream?,
+                        Err(_) => {
+                            return Err(SendError::Connect {
+                                host: self.endpoint.host.clone(),
+                                source: std::io::ErrorKind::TimedOut.into(),
+                            });
+                        }
+                    };
                     return self.begin(stream, options, connecting).await;
                 }
                 Step::Wait => changed.await,
@@ -342,7 +359,8 @@ async fn drain<C: Future>(mut connection: std::pin::Pin<&mut C>, facts: &Facts) 
 }
 
 impl Pool {
-    pub(crate) fn new(
+    /// A pool without connections; they are made when there is something to send.
+    pub fn new(
         endpoint: Endpoint,
         connector: Arc<Connector>,
         tasks: TaskTracker,
@@ -361,13 +379,13 @@ impl Pool {
     }
 
     /// Open connections.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.connections.iter().filter(|connection| connection.usable()).count()
     }
 
     /// Gives up all connections: what is under way finishes, new requests open others.
-    pub(crate) fn retire_all(&self) {
+    pub fn retire_all(&self) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in state.connections.drain(..) {
             connection.facts.retired.cancel();
@@ -378,12 +396,12 @@ impl Pool {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         options: &PoolOptions,
         request: Request<Full<Bytes>>,
         deadline: Instant,
-    ) -> Result<ProviderAnswer, SendError> {
+    ) -> Result<Answer, SendError> {
         let idle = u64::try_from(options.idle.as_millis()).unwrap_or(u64::MAX);
         self.0.idle.store(idle, Ordering::SeqCst);
         let until = deadline.min(Instant::now() + options.timeout);
@@ -392,7 +410,7 @@ impl Pool {
             Err(_) => return Err(SendError::NoConnection),
         };
         let until = deadline.min(Instant::now() + options.timeout);
-        let sent = tokio::time::timeout_at(until, exchange(&place, request)).await;
+        let sent = tokio::time::timeout_at(until, exchange(&place, request, options.max_answer)).await;
         match sent {
             Ok(Ok(answer)) => {
                 if answer.status.is_success() {
@@ -424,7 +442,7 @@ impl Drop for Inner {
     }
 }
 
-async fn exchange(place: &Place, request: Request<Full<Bytes>>) -> Result<ProviderAnswer, SendError> {
+async fn exchange(place: &Place, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, SendError> {
     let response = match &place.connection.sender {
         Sender::Http2(sender) => {
             let mut sender = sender.clone();
@@ -441,9 +459,12 @@ async fn exchange(place: &Place, request: Request<Full<Bytes>>) -> Result<Provid
         }
     };
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(SendError::Lost)?.to_bytes();
+    let body = Limited::new(body, limit).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() { SendError::TooLong { limit } } else { SendError::Lost(error) }
+    });
+    let body = body?.to_bytes();
     let connection = place.connection.facts.retired.clone();
-    Ok(ProviderAnswer { status: head.status, headers: head.headers, body, connection })
+    Ok(Answer { status: head.status, headers: head.headers, body, connection })
 }
 
 /// HTTP/1.1 has the authority in a header and the path alone in the first line.
