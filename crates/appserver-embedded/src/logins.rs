@@ -76,7 +76,7 @@ impl Logins for SignIns {
         let account = self.accounts.account(user).await?;
         let mut bytes = Zeroizing::new([0_u8; 32]);
         rand::fill(&mut *bytes).map_err(|error| PortError::Internal(Box::new(error)))?;
-        let token = URL_SAFE_NO_PAD.encode(&*bytes);
+        let token = URL_SAFE_NO_PAD.encode(bytes.as_slice());
         let rules = self.shared.sign_in.load();
         let seconds = i64::from(rules.token_seconds);
         let mut tx = self.shared.db.begin().await?;

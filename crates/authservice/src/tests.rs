@@ -183,7 +183,7 @@ impl Bed {
             logins: fake.clone(),
             shutdown: tokio_util::sync::CancellationToken::new(),
             store: store.clone(),
-            tasks: tokio_util::task::TaskTracker::new(),
+            tasks: TaskTracker::new(),
             ticks: Arc::new(tokio::time::Instant::now),
             tls: Arc::new(|| Err(std::io::Error::other("nothing goes out from here"))),
         });
