@@ -19,6 +19,9 @@ pub enum Rights {
     Administer,
 }
 
+/// Commands that change nothing in any context.
+const READING: &[&str] = &["get", "detail", "list", "status"];
+
 impl Rights {
     /// All of them, the smallest first.
     pub const ALL: [Self; 3] = [Self::View, Self::Operate, Self::Administer];
@@ -87,10 +90,14 @@ impl Asker {
 }
 
 impl Context {
-    /// The right that a command needs which the context declares itself.
+    /// The right that a command needs which the context declares itself: the one that is declared for it, for `get`, `detail`,
+    /// `list` and `status` that of viewing, else that of the context.
     pub fn rights_of_action(&self, action: &str) -> Rights {
-        let declared = self.action_rights.iter().find(|(name, _)| name.eq_ignore_ascii_case(action));
-        declared.map_or(self.rights, |(_, rights)| *rights)
+        let same = |name: &str| name.eq_ignore_ascii_case(action);
+        let declared = self.action_rights.iter().find(|(name, _)| same(name)).map(|(_, rights)| *rights);
+        // Words that only read wherever they are.
+        let reads = READING.iter().any(|name| same(name)).then_some(Rights::View);
+        declared.or(reads).unwrap_or(self.rights)
     }
 }
 

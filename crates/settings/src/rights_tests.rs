@@ -17,10 +17,11 @@ const PEEK: Action = Action {
     arguments: &[],
     run: |_, _| Ok(ActionOutput { query: true, ..ActionOutput::default() }),
 };
+const STATUS: Action = Action { name: "status", ..PEEK };
 const BURN: Action =
     Action { name: "burn", help: "Burns it down.", arguments: &[], run: |_, _| Ok(ActionOutput::default()) };
 const KEYHOLE: Context = Context::actions_only(Tree::Adp, "System/Keyhole")
-    .actions(&[PEEK, BURN])
+    .actions(&[PEEK, STATUS, BURN])
     .action_needs(&[("peek", Rights::View), ("burn", Rights::Administer)]);
 
 fn safe() -> Registry {
@@ -58,7 +59,8 @@ fn nobody_does_more_than_they_may_and_every_attempt_is_written_down() {
     let act = |asker: &Asker, action: &str| {
         store.run_action_as(asker, ("ADP_CLI/System/Keyhole", action, &[]), &kim, false, NOW)
     };
-    assert!(act(&viewer, "peek").is_ok() && act(&administrator, "burn").is_ok());
+    assert!(act(&viewer, "peek").is_ok() && act(&viewer, "Status").is_ok());
+    assert!(act(&operator, "peek").is_ok() && act(&administrator, "burn").is_ok());
     assert!(denied(&act(&operator, "burn").unwrap_err()));
     let invite = [Some("eve".to_owned()), None];
     let invite = ("ADP_CLI/System/Doorman", "invite", invite.as_slice());

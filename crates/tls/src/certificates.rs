@@ -39,13 +39,16 @@ const fn chain() -> Parameter {
     Parameter::new("chain", Kind::File).mandatory().hidden().apply(Apply::NextConnection)
 }
 
+/// Whoever may see everything sees certificates; private keys are taken out by who administers.
+const ACTION_RIGHTS: &[(&str, Rights)] = &[("sslShow", Rights::View), ("sslExport", Rights::Administer)];
+
 context! {
     /// Certificates of one HTTP interface; without any, it presents self-signed ones that were made for it.
     pub struct HttpServerCertificate =
         Context::table(Tree::Adp, "Interface/Http/HttpServer/SSLSettings/Certificates")
             .aliases(&["Interface/Http/HttpServerSSLSettings/Certificates"])
             .without(&["add", "set"])
-            .action_needs(&[("sslShow", Rights::View)])
+            .action_needs(ACTION_RIGHTS)
             .actions(actions::HTTP)
             .present(|_, row| present(HttpServerCertificate::CONTEXT, row)) =>
     {
@@ -67,6 +70,7 @@ context! {
     pub struct HttpAliasCertificate =
         Context::table(Tree::Adp, "Interface/Http/HttpAlias/Certificates")
             .without(&["add", "set"])
+            .action_needs(ACTION_RIGHTS)
             .actions(actions::HTTP_ALIAS)
             .present(|_, row| present(HttpAliasCertificate::CONTEXT, row)) =>
     {
@@ -88,7 +92,7 @@ context! {
         Context::table(Tree::Adp, "Interface/CTI/CTIServer/SSLSettings/Certificates")
             .aliases(&["Interface/CTI/CTIServerSSLSettings/Certificates"])
             .without(&["add", "set"])
-            .action_needs(&[("sslShow", Rights::View)])
+            .action_needs(ACTION_RIGHTS)
             .actions(actions::CTI)
             .present(|_, row| present(CtiServerCertificate::CONTEXT, row)) =>
     {
