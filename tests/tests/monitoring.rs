@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use openadp_suite::{Curl, PATIENCE, PortBlock, Running, Screen, binary};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -151,4 +152,229 @@ fn alarms_of_all_processes_are_listed_and_cleared_together() -> Result<()> {
     host.adpcli(&["ADP_CLI/Monitoring/Alarm> clear minimumFreeMebibytes"])?;
     host.until(&list, |text| text.ends_with("0 entry found.\n"))?;
     host.process.signal("TERM")
+}
+
+#[test]
+fn counters_are_read_by_name_and_are_those_of_prometheus() -> Result<()> {
+    let host = Host::start()?;
+    let _other = run("dms", host.data_dir.path(), host.ports.base() + 1)?;
+    let counter = "ADP_CLI/Monitoring/PM/System> get -f node_lock_phase";
+    let shown = host.adpcli(&[counter])?;
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    ensure!(lines.first() == Some(&"  Label       = node_lock_phase"), "{shown}");
+    ensure!(shown.contains("  Access      = ReadOnly\n") && shown.contains("  Value       = 0\n"), "{shown}");
+    let metrics = host.metrics()?;
+    ensure!(
+        metrics.contains("# HELP node_lock_phase ") && metrics.contains("node_lock_phase 0\n"),
+        "{metrics}"
+    );
+    // Both processes told that they began.
+    let started = "alarms_total{alarm=\"processStarted\",severity=\"Informational\"}";
+    let shown = host.adpcli(&["ADP_CLI/Monitoring/PM/System> get -f alarms_total"])?;
+    let value = shown.split_once(started).and_then(|(_, rest)| rest.split("Value       = ").nth(1));
+    ensure!(value.is_some_and(|value| value.starts_with("2\n")), "{shown}");
+    ensure!(host.metrics()?.contains(&format!("{started} 1\n")));
+    Ok(())
+}
+
+/// Receives datagrams until one has all these texts.
+fn received(mut receive: impl FnMut(&mut [u8]) -> std::io::Result<usize>, texts: &[&str]) -> Result<String> {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let length = receive(&mut buffer).context("no such line came")?;
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        if texts.iter().all(|wanted| text.contains(wanted)) {
+            return Ok(text);
+        }
+    }
+}
+
+#[test]
+fn log_lines_go_where_they_are_sent() -> Result<()> {
+    let host = Host::start()?;
+    let own = host.process.id();
+    // Syslog over UDP and over a socket of the machine.
+    let server = UdpSocket::bind(("127.0.0.1", 0))?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    let syslog = "ADP_CLI/System/Logging/OutputChannels/Syslog>";
+    let address = server.local_addr()?;
+    host.adpcli(&[
+        &format!("{syslog} set transport udp address {address} facility local3 enabled true"),
+        "ADP_CLI/System/Logging> set level info",
+    ])?;
+    let line = received(|buffer| server.recv(buffer), &["settings changed", "Host"])?;
+    ensure!(
+        line.starts_with("<158>1 20")
+            && line.contains(&format!(" authservice {own} Host [meta sequenceId=\"")),
+        "{line}"
+    );
+    let socket = host.data_dir.path().join("log.socket");
+    let daemon = UnixDatagram::bind(&socket)?;
+    daemon.set_read_timeout(Some(PATIENCE))?;
+    host.adpcli(&[
+        &format!("{syslog} set transport unix address {}", socket.display()),
+        "ADP_CLI/System/Logging> set level info",
+    ])?;
+    received(|buffer| daemon.recv(buffer), &["<158>1 20", "settings changed"])?;
+
+    // The journal, field by field.
+    let journal = host.data_dir.path().join("journal.socket");
+    let journald = UnixDatagram::bind(&journal)?;
+    journald.set_read_timeout(Some(PATIENCE))?;
+    host.adpcli(&[
+        &format!("{syslog} set enabled false"),
+        &format!(
+            "ADP_CLI/System/Logging/OutputChannels/Journald> set socket {} enabled true",
+            journal.display()
+        ),
+        "ADP_CLI/System/Logging> set level info",
+    ])?;
+    let entry = received(|buffer| journald.recv(buffer), &["settings changed"])?;
+    for field in
+        ["PRIORITY=6\n", "SYSLOG_IDENTIFIER=authservice\n", "ADP_CHANNEL=Host\n", "ADP_FIELD_REVISION="]
+    {
+        ensure!(entry.contains(field), "{field} in {entry}");
+    }
+
+    // A daemon that is gone is an alarm, and no more.
+    drop(journald);
+    std::fs::remove_file(&journal)?;
+    host.adpcli(&["ADP_CLI/System/Logging> set level info"])?;
+    host.until(&format!("{TABLE} list"), |text| {
+        text.contains("logOutputFailing") && text.contains("output=journald")
+    })?;
+    host.adpcli(&["ADP_CLI/System/Logging/OutputChannels/Journald> set enabled false"])?;
+    host.until(&format!("{TABLE} list"), |text| !text.contains("logOutputFailing"))?;
+    Ok(())
+}
+
+#[test]
+fn log_files_are_set_aside_and_channels_have_their_own_severity() -> Result<()> {
+    let mut host = Host::start()?;
+    let folder = host.data_dir.path().join("logs");
+    let output = "ADP_CLI/System/Logging/OutputChannels/File>";
+    host.adpcli(&[&format!("{output} set maxSizeKibibytes 16 maxFiles 3 enabled true")])?;
+    let channel = "ADP_CLI/System/Logging/InputChannels>";
+    let line = |text: &str| -> String {
+        ["authservice.log.2", "authservice.log.1", "authservice.log"]
+            .iter()
+            .filter_map(|name| std::fs::read_to_string(folder.join(name)).ok())
+            .flat_map(|file| {
+                file.lines().filter(|line| line.contains(text)).map(str::to_owned).collect::<Vec<_>>()
+            })
+            .last()
+            .unwrap_or_default()
+    };
+    let comes = |text: &str| -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = line(text);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            ensure!(Instant::now() < deadline, "{text} does not come");
+        }
+    };
+    // Off, while others go on; and on again.
+    host.adpcli(&[&format!("{channel} set Host enabled false")])?;
+    host.adpcli(&["ADP_CLI/Monitoring/Alarm> set historyKibibytes 2048"])?;
+    comes("by ")?;
+    ensure!(host.adpcli(&[&format!("{channel} get")])?.contains("Host"));
+    let many: Vec<String> =
+        (0..120).map(|n| format!("ADP_CLI/Monitoring/Alarm> set historyKibibytes {}", 2000 + n)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    host.adpcli(&many)?;
+    comes("revision=110")?;
+    let last = line("settings changed over");
+    ensure!(!last.contains("revision=110"), "the channel Host is off: {last}");
+    host.adpcli(&[&format!("{channel} set Host enabled true severity FieldDebug")])?;
+    host.adpcli(&["ADP_CLI/Monitoring/Alarm> set historyKibibytes 1000"])?;
+    let shown = comes("settings changed over")?;
+    let parts: Vec<&str> = shown.splitn(5, " | ").collect();
+    ensure!(parts.get(1..3) == Some(&["Info", "Host"]), "{shown}");
+    // Errors alone.
+    host.adpcli(&[&format!("{channel} set Host severity Error")])?;
+    host.adpcli(&["ADP_CLI/Monitoring/Alarm> set historyKibibytes 999"])?;
+    comes("revision=127")?;
+    let last = line("settings changed over");
+    ensure!(!last.contains("revision=127"), "{last}");
+
+    host.process.signal("TERM")?;
+    host.process.wait()?;
+    ensure!(
+        !line("end code=0").is_empty() || !line("processStopped").is_empty(),
+        "the last lines are written"
+    );
+    let mut names: Vec<String> = std::fs::read_dir(&folder)?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    ensure!(names == ["authservice.log", "authservice.log.1", "authservice.log.2"], "{names:?}");
+    for name in &names {
+        ensure!(std::fs::metadata(folder.join(name))?.len() <= 16 * 1024, "{name}");
+    }
+    Ok(())
+}
+
+/// What the health check answers.
+fn health(host: &Host) -> Result<u16> {
+    let nothing = host.data_dir.path().join("none");
+    Ok(Curl::new(&nothing).get(&format!("http://127.0.0.1:{}/readyz", host.ports.base()))?.status)
+}
+
+#[test]
+fn a_locked_node_fails_its_health_check_first_and_refuses_then() -> Result<()> {
+    let mut host = Host::start()?;
+    let port = host.ports.base() + 2;
+    let objects = "ADP_CLI/Maintenance/ManagedObjects>";
+    host.adpcli(&[
+        &format!("ADP_CLI/Interface/Http/HttpServer> add 127.0.0.1 {port} lab false false"),
+        "ADP_CLI/Maintenance/ManagedObjects/Lock> set healthCheckSeconds 3600 finishSeconds 1 retryAfterSeconds 7",
+    ])?;
+    let curl = Curl::new(&host.data_dir.path().join("none"));
+    let url = format!("http://127.0.0.1:{port}/authService/keys");
+    let served = curl.get(&url)?.status;
+    ensure!(served != 503 && health(&host)? == 200);
+
+    // First load balancers learn it, and everything is served on.
+    ensure!(host.adpcli(&[&format!("{objects} lock;y")])?.ends_with("...Done\n"));
+    let deadline = Instant::now() + PATIENCE;
+    while health(&host)? != 503 {
+        ensure!(Instant::now() < deadline, "the health check does not fail");
+    }
+    ensure!(curl.get(&url)?.status == served);
+    host.until("ADP_CLI/Monitoring/PM/System> get -f node_lock_phase", |text| {
+        text.contains("Value       = 1\n")
+    })?;
+    // Then new work is refused.
+    host.adpcli(&["ADP_CLI/Maintenance/ManagedObjects/Lock> set healthCheckSeconds 0"])?;
+    let refused = loop {
+        let answer = curl.get(&url)?;
+        if answer.status == 503 {
+            break answer;
+        }
+        ensure!(Instant::now() < deadline, "it is served on");
+    };
+    ensure!(refused.header("retry-after") == Some("7"), "{refused:?}");
+    host.until("ADP_CLI/Monitoring/PM/System> get -f node_lock_phase", |text| {
+        text.contains("Value       = 4\n")
+    })?;
+    ensure!(host.adpcli(&[&format!("{objects} get")])?.contains("This node is locked"));
+    ensure!(host.adpcli(&[&format!("{TABLE} list")])?.contains("nodeLocked"));
+    ensure!(host.adpcli(&[&format!("{objects} lock;y")])?.contains("...Done [it was locked]"));
+
+    // A restart changes nothing.
+    host.process.signal("TERM")?;
+    host.process.wait()?;
+    host.process = run("authservice", host.data_dir.path(), host.ports.base())?;
+    ensure!(health(&host)? == 503 && curl.get(&url)?.status == 503);
+
+    host.adpcli(&[&format!("{objects} unlock")])?;
+    while health(&host)? != 200 {
+        ensure!(Instant::now() < deadline + PATIENCE, "it is not unlocked");
+    }
+    ensure!(curl.get(&url)?.status == served);
+    host.until(&format!("{TABLE} list"), |text| !text.contains("nodeLocked"))?;
+    Ok(())
 }

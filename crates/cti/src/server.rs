@@ -4,7 +4,7 @@ use crate::session::{Peer, Shared, serve};
 use openadp_appserver::Ports;
 use openadp_listener::{BoxFuture, ConnectionHandler, ConnectionInfo, Stream};
 use openadp_settings::Store;
-use openadp_webcontainer::{Authenticator, BuildError, Host};
+use openadp_webcontainer::{Authenticator, BuildError, Host, ServiceLock};
 use openadp_xsi_api::XsiApi;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 pub struct Deps {
     /// Checks credentials.
     pub authenticator: Authenticator,
+    /// Whether new work is refused.
+    pub lock: ServiceLock,
     /// The application server.
     pub ports: Ports,
     /// Event delivery ends with it.
@@ -34,7 +36,13 @@ pub fn server(deps: Deps) -> Arc<dyn ConnectionHandler> {
         shutdown: deps.shutdown,
     });
     let settings = deps.store.live();
-    Arc::new(Server(Arc::new(Shared { api, authenticator: deps.authenticator, store: deps.store, settings })))
+    Arc::new(Server(Arc::new(Shared {
+        api,
+        authenticator: deps.authenticator,
+        lock: deps.lock,
+        store: deps.store,
+        settings,
+    })))
 }
 
 /// Makes the server over what a process gives to everything it hosts.
@@ -44,6 +52,7 @@ pub fn server(deps: Deps) -> Arc<dyn ConnectionHandler> {
 pub fn build(host: &Host) -> Result<Arc<dyn ConnectionHandler>, BuildError> {
     Ok(server(Deps {
         authenticator: host.authenticator.clone(),
+        lock: host.lock.clone(),
         ports: host.require_ports()?,
         shutdown: host.shutdown.clone(),
         store: host.store.clone(),

@@ -26,6 +26,8 @@ const LIFE: Duration = Duration::from_mins(5);
 pub(crate) struct Health {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) ready: AtomicBool,
+    /// The node is locked, or on the way there.
+    pub(crate) locked: AtomicBool,
 }
 
 impl Health {
@@ -45,6 +47,9 @@ impl Health {
         match request.uri().path() {
             "/metrics" => text(StatusCode::OK, self.metrics.render()),
             "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
+            "/readyz" if self.locked.load(Ordering::Acquire) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "locked\n".to_owned())
+            }
             "/readyz" if self.ready.load(Ordering::Acquire) => text(StatusCode::OK, "ready\n".to_owned()),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
             _ => text(StatusCode::NOT_FOUND, "not found\n".to_owned()),

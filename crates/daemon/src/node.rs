@@ -3,6 +3,7 @@
 use crate::admin::{Admin, AdminSocket, InterfaceStatus, Interfaces};
 use crate::exit::Exit;
 use crate::health::{self, Health};
+use crate::lock::Locking;
 use crate::monitoring::{self, Keeper};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
@@ -15,7 +16,9 @@ use openadp_listener::{ConnectionHandler, InterfaceState, Listeners};
 use openadp_settings::{Registry, Store};
 use openadp_tls::{InterfaceKind, Tls};
 use openadp_wake::Wake;
-use openadp_webcontainer::{Authenticator, BuildError, Deployments, Host, Outgoing, WebContainer};
+use openadp_webcontainer::{
+    Authenticator, BuildError, Deployments, Host, Outgoing, ServiceLock, WebContainer,
+};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -232,6 +235,7 @@ impl Node {
             data_dir: data_dir.clone(),
             keystore,
             lab: options.lab,
+            lock: ServiceLock::default(),
             ports,
             shutdown: edge.shutdown.clone(),
             store,
@@ -239,7 +243,8 @@ impl Node {
             tls,
         };
         let (web, cti) = build(&options, &host)?;
-        let health = Arc::new(Health { metrics, ready: AtomicBool::new(false) });
+        let health =
+            Arc::new(Health { metrics, ready: AtomicBool::new(false), locked: AtomicBool::new(false) });
         let node = Self {
             host,
             wake,
@@ -359,6 +364,7 @@ impl Prepared {
     /// See [`StartError`].
     pub async fn start(self) -> Result<Node, StartError> {
         let Self { mut node, options, web, cti } = self;
+        let locking = Locking::new(node.host.store.clone(), node.health.clone(), node.host.lock.clone());
         let handlers = [
             (InterfaceKind::Http, web.map(|web| web as Arc<dyn ConnectionHandler>)),
             (InterfaceKind::Cti, cti),
@@ -376,6 +382,7 @@ impl Prepared {
             );
             node.listeners.push(listeners.await);
         }
+        node.inner.tasks.spawn(locking.run(node.listeners.clone(), node.inner.shutdown.clone()));
         let admin = Admin {
             name: options.name.clone(),
             store: node.host.store.clone(),
@@ -452,7 +459,13 @@ fn build(options: &NodeOptions, host: &Host) -> Result<Built, StartError> {
     } else {
         let data_dir = host.data_dir.clone();
         let deployed: Deployments = Arc::new(move |snapshot| managed::deployments(&data_dir, snapshot));
-        let container = WebContainer::with_deployments(&host.store, &host.tasks, applications, deployed);
+        let container = WebContainer::with_deployments(
+            &host.store,
+            &host.tasks,
+            applications,
+            deployed,
+            host.lock.clone(),
+        );
         Some(container.map_err(|source| StartError::Build { application: "the web container", source })?)
     };
     let cti = match options.servers.first() {

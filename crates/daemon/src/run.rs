@@ -6,7 +6,6 @@ use crate::exit::Exit;
 use crate::node::Node;
 use crate::notify::Notifier;
 use crate::options::{NodeOptions, ServerSpec};
-use crate::settings::LogSettings;
 use crate::telemetry::Telemetry;
 use clap::{Args, Command, FromArgMatches};
 use openadp_listener::Filter;
@@ -66,16 +65,16 @@ impl Process {
 
     /// Lets the log follow the settings.
     pub fn follow_log_level(&self, store: &Arc<Store>) {
-        let (live, mut changes) = (store.live::<LogSettings>(), store.watch());
+        let (store, mut changes) = (store.clone(), store.watch());
         let (telemetry, hard) = (self.telemetry.clone(), self.hard.clone());
-        telemetry.set_level(&live.load().level);
+        telemetry.apply(&store);
         detached(async move {
             loop {
                 tokio::select! {
                     () = hard.cancelled() => return,
                     changed = changes.changed() => if changed.is_err() { return },
                 }
-                telemetry.set_level(&live.load().level);
+                telemetry.apply(&store);
             }
         });
     }
@@ -178,7 +177,7 @@ where
             tracing::error!(%error, "no signals");
             return Exit::Internal;
         }
-        let process = Process { soft, hard: hard.clone(), telemetry, notifier };
+        let process = Process { soft, hard: hard.clone(), telemetry: telemetry.clone(), notifier };
         let mut working = tokio::task::JoinSet::new();
         working.spawn(work(process));
         match working.join_next().await {
@@ -190,6 +189,7 @@ where
     hard.cancel();
     runtime.shutdown_timeout(RUNTIME_END);
     tracing::info!(code = exit.code(), "end");
+    telemetry.finish();
     exit.into()
 }
 

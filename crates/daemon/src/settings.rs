@@ -1,13 +1,19 @@
 //! Settings of every process.
 
+use crate::logging::CONTEXTS as CHANNELS;
+use crate::monitoring::COMPONENTS;
 use openadp_settings::{Context, Kind, Module, Parameter, Secret, Settings, Tree, Unused, context};
 
 context! {
-    /// What every process logs. Log lines go to the standard error stream.
+    /// What every process logs, and whether to the standard error stream; InputChannels have severities of their own, and
+    /// OutputChannels send lines elsewhere too.
     pub struct LogSettings = Context::single(Tree::Adp, "System/Logging") => {
-        /// The least severe lines that are logged. A process that was started with --log-level keeps that one.
+        /// The least severe lines that are logged. A process that was started with --log-level keeps that one. A channel
+        /// with a severity of its own has that.
         pub level: String =
             Parameter::new("level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])).default("info");
+        /// Whether lines go to the standard error stream.
+        pub standard_error: bool = Parameter::new("standardError", Kind::Boolean).default("true");
     }
 }
 
@@ -47,8 +53,29 @@ pub const MODULE: Module = Module::new("daemon")
         SnmpAgent::CONTEXT,
         crate::ManagedObjects::CONTEXT,
         crate::ArchiveLimits::CONTEXT,
+        crate::NodeLock::CONTEXT,
         crate::AlarmMonitoring::CONTEXT,
         crate::AlarmsTable::CONTEXT,
         crate::admin::RoleSettings::CONTEXT,
+        COMPONENTS[0],
+        COMPONENTS[1],
+        COMPONENTS[2],
+        COMPONENTS[3],
+        COMPONENTS[4],
+        COMPONENTS[5],
+        COMPONENTS[6],
+        COMPONENTS[7],
+        COMPONENTS[8],
+        CHANNELS[0],
+        CHANNELS[1],
+        CHANNELS[2],
+        CHANNELS[3],
+        CHANNELS[4],
+        CHANNELS[5],
+        CHANNELS[6],
+        CHANNELS[7],
+        CHANNELS[8],
+        CHANNELS[9],
+        CHANNELS[10],
     ])
-    .checks(&[crate::managed::check]);
+    .checks(&[crate::managed::check, crate::logging::check]);

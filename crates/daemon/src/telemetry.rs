@@ -1,8 +1,14 @@
 //! Logs and metrics of the process.
 
 use crate::args::{LogFormat, LogLevel};
+use crate::logging::{self, Capture, Config, Outputs};
+use crate::settings::LogSettings;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::OnceLock;
+use openadp_settings::Store;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -13,38 +19,72 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 /// The log of the process.
 pub(crate) struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
-    fixed: bool,
+    /// The level of `--log-level`, which stands for the setting's.
+    fixed: Option<LogLevel>,
+    directives: Mutex<String>,
+    outputs: Arc<Outputs>,
+    standard_error: Arc<AtomicBool>,
 }
 
-/// Libraries below a warning say too much for a log of ours, some of it secret.
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::new(format!("warn,openadp={level},access={level},adp={level}"))
+/// The standard error stream while it is switched on.
+struct StandardError(Arc<AtomicBool>);
+
+impl<'a> MakeWriter<'a> for StandardError {
+    type Writer = Box<dyn Write>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        if self.0.load(Ordering::Relaxed) { Box::new(std::io::stderr()) } else { Box::new(std::io::sink()) }
+    }
+}
+
+/// The name of the program's file, for outputs that many programs write to.
+fn program() -> String {
+    let own = std::env::current_exe().ok();
+    let name =
+        own.as_deref().and_then(std::path::Path::file_stem).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "openadp".to_owned())
 }
 
 impl Telemetry {
     /// Starts logging to the standard error stream. A second start in one process keeps the first.
     pub(crate) fn start(format: LogFormat, level: Option<LogLevel>) -> Self {
-        let (filter_layer, handle) = reload::Layer::new(filter(level.map_or("info", LogLevel::name)));
-        let registry = tracing_subscriber::registry().with(filter_layer);
+        let first = logging::directives(level.map_or("info", LogLevel::name), None);
+        let (filter_layer, handle) = reload::Layer::new(EnvFilter::new(&first));
+        let outputs = Arc::new(Outputs::new(&program()));
+        let standard_error = Arc::new(AtomicBool::new(true));
+        let registry = tracing_subscriber::registry().with(filter_layer).with(Capture(outputs.clone()));
+        let writer = StandardError(standard_error.clone());
         let started = match format {
             LogFormat::Json => {
-                registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+                registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
             }
-            LogFormat::Text => {
-                registry.with(fmt::layer().with_ansi(false).with_writer(std::io::stderr)).try_init()
-            }
+            LogFormat::Text => registry.with(fmt::layer().with_ansi(false).with_writer(writer)).try_init(),
         };
         if started.is_ok() {
             log_panics();
         }
-        Self { filter: handle, fixed: level.is_some() }
+        Self { filter: handle, fixed: level, directives: Mutex::new(first), outputs, standard_error }
     }
 
-    /// Takes the level of the settings, unless a flag fixed it.
-    pub(crate) fn set_level(&self, level: &str) {
-        if !self.fixed && self.filter.reload(filter(level)).is_ok() {
+    /// Takes what the settings say; a level that a flag fixed stays, for channels without one of their own.
+    pub(crate) fn apply(&self, store: &Store) {
+        let snapshot = store.current();
+        let settings: LogSettings = snapshot.get();
+        let level = self.fixed.map_or(settings.level.clone(), |level| level.name().to_owned());
+        let directives = logging::directives(&level, Some(&snapshot));
+        let mut known = self.directives.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != directives && self.filter.reload(EnvFilter::new(&directives)).is_ok() {
+            *known = directives;
             tracing::debug!(level, "log level");
         }
+        drop(known);
+        self.outputs.configure(Config::of(&snapshot, store.data_dir()));
+        self.standard_error.store(settings.standard_error, Ordering::Relaxed);
+    }
+
+    /// Writes what is left, at the end of the process.
+    pub(crate) fn finish(&self) {
+        self.outputs.finish();
     }
 }
 
@@ -70,5 +110,6 @@ pub(crate) fn metrics() -> Result<PrometheusHandle, BuildError> {
         // Another thread was faster.
         Err(error) => return RECORDER.get().cloned().ok_or(error),
     };
+    crate::monitoring::describe();
     Ok(RECORDER.get_or_init(|| handle).clone())
 }

@@ -56,6 +56,8 @@ pub(crate) struct Interface {
     pub(crate) shared: Arc<Shared>,
     pub(crate) configured: ArcSwap<Configured>,
     pub(crate) drain: CancellationToken,
+    /// Of the connections of now; another one once they are told to finish while the interface goes on.
+    pub(crate) connections: ArcSwap<CancellationToken>,
     pub(crate) state: Mutex<Result<SocketAddr, String>>,
 }
 
@@ -93,6 +95,11 @@ impl Interface {
     /// What alarms about it name.
     fn about<'a>(&self, address: &'a str) -> [(&'static str, &'a str); 2] {
         [("kind", self.shared.label()), ("interface", address)]
+    }
+
+    /// Tells the connections that are open to finish; further ones are taken.
+    pub(crate) fn drain_connections(&self) {
+        self.connections.swap(Arc::new(self.drain.child_token())).cancel();
     }
 
     /// An interface that is no more has no alarms.
@@ -197,6 +204,7 @@ impl Interface {
         permit: Permit,
     ) {
         let _active = Active::new(self.shared.label(), permit);
+        let drain = CancellationToken::clone(&self.connections.load());
         let Ok(local) = stream.local_addr().and_then(|local| bind::prepare(&stream, &limits).map(|()| local))
         else {
             return; // closed already
@@ -207,7 +215,7 @@ impl Interface {
             let shaking = handshake::secure(stream, &configured, tls, tasks, limits.handshake_timeout);
             let shaken = tokio::select! {
                 // Nothing is under way on a connection that is not even secured.
-                () = self.drain.cancelled() => return,
+                () = drain.cancelled() => return,
                 shaken = shaking => shaken,
             };
             match shaken {
@@ -216,7 +224,7 @@ impl Interface {
                     let (kind, reason) = (self.shared.label(), failure.label());
                     metrics::counter!("listener_handshake_failures_total", "kind" => kind, "reason" => reason)
                         .increment(1);
-                    tracing::debug!(kind, %peer, reason, "handshake failed");
+                    tracing::debug!(target: "openadp_listener::handshake", kind, %peer, reason, "handshake failed");
                     return;
                 }
             }
@@ -227,10 +235,10 @@ impl Interface {
         let info =
             Arc::new(ConnectionInfo { connection_id, interface: configured.interface, local, peer, tls });
         let span = handshake::span(&info);
-        let serving = self.shared.handler.clone().serve(stream, info, self.drain.clone()).instrument(span);
+        let serving = self.shared.handler.clone().serve(stream, info, drain.clone()).instrument(span);
         tokio::select! {
             () = serving => {}
-            () = self.drained_too_long() => {
+            () = self.drained_too_long(&drain) => {
                 let kind = self.shared.label();
                 self.shared.aborted.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("listener_connections_aborted_total", "kind" => kind).increment(1);
@@ -239,8 +247,8 @@ impl Interface {
         }
     }
 
-    async fn drained_too_long(&self) {
-        self.drain.cancelled().await;
+    async fn drained_too_long(&self, drain: &CancellationToken) {
+        drain.cancelled().await;
         let limit = self.shared.limits.load().drain_timeout;
         tokio::time::sleep(limit).await;
     }

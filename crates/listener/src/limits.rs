@@ -75,6 +75,12 @@ struct Counts {
 pub(crate) struct Counter(Mutex<Counts>);
 
 impl Counter {
+    /// How many are open.
+    pub(crate) fn total(&self) -> usize {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        usize::try_from(counts.total).unwrap_or(usize::MAX)
+    }
+
     /// Counts one more connection, unless a limit is reached.
     pub(crate) fn open(self: &Arc<Self>, peer: IpAddr, limits: &Limits) -> Result<Permit, Refusal> {
         let network = network(peer);

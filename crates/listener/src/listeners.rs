@@ -124,6 +124,17 @@ impl Listeners {
             .collect()
     }
 
+    /// Tells all open connections to finish, and aborts what has not within the drain limit; the interfaces go on.
+    pub fn drain_connections(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().for_each(|running| running.interface.drain_connections());
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.shared.counter.total()
+    }
+
     /// Connections so far that had to be aborted, because they did not finish within the drain limit.
     pub fn aborted(&self) -> u64 {
         self.shared.aborted.load(Ordering::Relaxed)
@@ -176,10 +187,12 @@ impl Listeners {
     }
 
     fn begin(&self, configured: Configured) -> Running {
+        let drain = self.shutdown.child_token();
         let interface = Arc::new(Interface {
             shared: self.shared.clone(),
             configured: ArcSwap::from_pointee(configured),
-            drain: self.shutdown.child_token(),
+            connections: ArcSwap::from_pointee(drain.child_token()),
+            drain,
             state: Mutex::new(Err("not tried yet".to_owned())),
         });
         let listener = interface.bind();

@@ -5,7 +5,7 @@ use crate::binding::Bindings;
 use crate::deployment::Deployments;
 use crate::mount::{Hosted, Mounts, Table};
 use crate::settings::{ClientName, LimitSettings};
-use crate::{Application, BuildError, ConnectionInfo};
+use crate::{Application, BuildError, ConnectionInfo, ServiceLock};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
@@ -38,6 +38,7 @@ pub struct WebContainer {
     mounts: Table,
     rules: ClientCertificateRules,
     running: Arc<AtomicU32>,
+    lock: ServiceLock,
     tasks: TaskTracker,
 }
 
@@ -51,10 +52,11 @@ impl WebContainer {
         tasks: &TaskTracker,
         applications: Vec<Application>,
     ) -> Result<Arc<Self>, BuildError> {
-        Self::build(store, tasks, applications, None)
+        Self::build(store, tasks, applications, None, ServiceLock::default())
     }
 
-    /// A container that serves what the settings say is deployed: of these applications, and of installed files.
+    /// A container that serves what the settings say is deployed: of these applications, and of installed files, while
+    /// the lock does not refuse it.
     ///
     /// # Errors
     /// When two mounts are the same, or one has no segment.
@@ -63,8 +65,9 @@ impl WebContainer {
         tasks: &TaskTracker,
         applications: Vec<Application>,
         deployments: Deployments,
+        lock: ServiceLock,
     ) -> Result<Arc<Self>, BuildError> {
-        Self::build(store, tasks, applications, Some(deployments))
+        Self::build(store, tasks, applications, Some(deployments), lock)
     }
 
     fn build(
@@ -72,6 +75,7 @@ impl WebContainer {
         tasks: &TaskTracker,
         applications: Vec<Application>,
         deployments: Option<Deployments>,
+        lock: ServiceLock,
     ) -> Result<Arc<Self>, BuildError> {
         Ok(Arc::new(Self {
             bindings: Bindings::new(store.clone()),
@@ -79,6 +83,7 @@ impl WebContainer {
             mounts: Table::new(store.clone(), Mounts::new(applications)?, deployments),
             rules: ClientCertificateRules::new(store.clone()),
             running: Arc::new(AtomicU32::new(0)),
+            lock,
             tasks: tasks.clone(),
         }))
     }
@@ -87,6 +92,10 @@ impl WebContainer {
     }
     pub(crate) fn mounts(&self) -> Arc<(u64, Mounts)> {
         self.mounts.load()
+    }
+    /// Whether new work is refused.
+    pub(crate) fn lock(&self) -> &ServiceLock {
+        &self.lock
     }
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings

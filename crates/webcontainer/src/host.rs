@@ -1,7 +1,8 @@
 //! What a process gives to its applications, and what an application gives back.
 
-use crate::Authenticator;
+use crate::{Authenticator, ServiceLock};
 use axum::Router;
+use bytes::Bytes;
 use openadp_appserver::{Clock, Ports};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Module, Store};
@@ -24,6 +25,8 @@ pub struct Host {
     pub keystore: Arc<KeyStore>,
     /// Whether this is a lab, where some rules are eased.
     pub lab: bool,
+    /// Whether new work is refused; the web container looks at it for all its applications.
+    pub lock: ServiceLock,
     /// The application server; `None` where no hosted application needs it.
     pub ports: Option<Ports>,
     /// Cancelled when the process is to end: long answers finish then.
@@ -125,12 +128,20 @@ pub struct Mount {
     /// The application that it belongs to where operators know it as one of its own (`Xsi-Actions`, of what is built as
     /// one with `Xsi-Events`).
     pub application: Option<&'static str>,
+    /// Content type and body of a refusal that the container makes in its place, where it has a form of its own for that.
+    pub refusal: Option<(&'static str, Bytes)>,
 }
 
 impl Mount {
     /// A router under a path.
     pub fn new(path: impl Into<String>, router: Router) -> Self {
-        Self { path: path.into(), router, application: None }
+        Self { path: path.into(), router, application: None, refusal: None }
+    }
+    /// Says in what form the container refuses work in its place (503).
+    #[must_use]
+    pub fn refuses_with(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.refusal = Some((content_type, body.into()));
+        self
     }
     /// Says which application it belongs to, where that is not the one it was built with.
     #[must_use]

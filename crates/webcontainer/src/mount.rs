@@ -5,6 +5,7 @@ use crate::files::StaticFiles;
 use crate::{Application, BuildError};
 use arc_swap::ArcSwap;
 use axum::Router;
+use bytes::Bytes;
 use openadp_settings::Store;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
@@ -29,6 +30,8 @@ pub(crate) struct Mounted {
     pub(crate) application: Arc<Hosted>,
     pub(crate) router: Router,
     pub(crate) stopped: bool,
+    /// Its own form of a refusal.
+    pub(crate) refusal: Option<(&'static str, Bytes)>,
     /// The folder of an installed archive.
     folder: Option<PathBuf>,
     segments: Vec<String>,
@@ -70,6 +73,7 @@ impl Mounts {
                     application,
                     router: mount.router,
                     stopped: false,
+                    refusal: mount.refusal.clone(),
                     folder: None,
                     segments,
                 });
@@ -129,6 +133,7 @@ fn files(one: &Deployed, folder: &Path, earlier: &Mounts) -> Mounted {
             }),
             router: StaticFiles::new(folder).router(),
             stopped: one.service == Service::Stopped,
+            refusal: None,
             folder: Some(folder.to_owned()),
             segments,
         },

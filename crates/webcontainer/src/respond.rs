@@ -1,6 +1,7 @@
 //! The container's own answers: small plain texts, for what no application takes.
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -22,6 +23,21 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 pub(crate) fn busy(text: &'static str) -> Response<Body> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+/// 503 in an application's own form, where it has one.
+pub(crate) fn refused(
+    form: Option<&(&'static str, Bytes)>,
+    text: &'static str,
+    seconds: u32,
+) -> Response<Body> {
+    let mut response = busy(text);
+    if let Some((content_type, body)) = form {
+        *response.body_mut() = Body::from(body.clone());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

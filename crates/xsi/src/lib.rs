@@ -12,6 +12,7 @@ mod wire;
 use openadp_settings::Module;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};
 use openadp_xsi_api::{Deps, XsiApi};
+use openadp_xsi_schema::{Document as _, ErrorInfo};
 
 /// The settings of this crate; all of XSI's own are declared in `xsi-api`.
 pub const MODULE: Module = Module::new("xsi");
@@ -31,6 +32,9 @@ const ACTIONS: &str = "/com.broadsoft.xsi-actions";
 const EVENTS: &str = "/com.broadsoft.xsi-events";
 const ASYNC: &str = "/com.broadsoft.async/com.broadsoft.xsi-events";
 
+/// Error code of what is refused because the node is locked, as what is refused because nothing answers behind it.
+const LOCKED: u32 = 210_503;
+
 fn build(host: &Host) -> Result<Application, BuildError> {
     let api = XsiApi::new(Deps {
         ports: host.require_ports()?,
@@ -39,14 +43,16 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         shutdown: host.shutdown.clone(),
     });
     let edge = http::Edge::new(api, host.authenticator.clone(), host.tasks.clone());
+    let (locked, form) = wire::form::Form::Xml
+        .write(&ErrorInfo::new("The node is locked, try again later", Some(LOCKED)).to_element());
+    let mount = |path, router| Mount::new(path, router).refuses_with(form, locked.clone());
     Ok(Application {
         name: APPLICATION.name,
         mounts: vec![
-            Mount::new(ACTIONS, http::router(edge.clone(), openadp_xsi_api::Application::Actions))
+            mount(ACTIONS, http::router(edge.clone(), openadp_xsi_api::Application::Actions))
                 .of("Xsi-Actions"),
-            Mount::new(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events))
-                .of("Xsi-Events"),
-            Mount::new(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)).of("Xsi-Events"),
+            mount(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events)).of("Xsi-Events"),
+            mount(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)).of("Xsi-Events"),
         ],
     })
 }

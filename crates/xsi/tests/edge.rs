@@ -98,6 +98,7 @@ impl Bed {
             data_dir: dir.path().to_owned(),
             keystore,
             lab: true,
+            lock: openadp_webcontainer::ServiceLock::default(),
             ports: Some(ports),
             shutdown: shutdown.clone(),
             store: store.clone(),

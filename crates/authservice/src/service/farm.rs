@@ -456,11 +456,8 @@ impl Farm {
                 tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule");
             }
             Ok(Scheduled::Waiting(kid)) => {
-                tracing::warn!(
-                    alarm = "keyNotShared",
-                    kid,
-                    "a key is due to sign, and not every peer holds it"
-                );
+                KEY_NOT_SHARED
+                    .raise(&[], format_args!("the key {kid} is due to sign, and not every peer holds it"));
             }
             Err(error) => {
                 KEY_NOT_ROTATED.raise(&[], Chain(&error));

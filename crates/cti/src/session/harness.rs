@@ -98,7 +98,13 @@ impl Lab {
             shutdown: shutdown.clone(),
         });
         let authenticator = Authenticator::new(&store, keystore, Some(ports.credentials.clone()), clock);
-        let shared = Arc::new(Shared { api, authenticator, store: store.clone(), settings: store.live() });
+        let shared = Arc::new(Shared {
+            api,
+            authenticator,
+            lock: openadp_webcontainer::ServiceLock::default(),
+            store: store.clone(),
+            settings: store.live(),
+        });
         Self { shared, ports, store, tasks, shutdown, _dir: dir }
     }
 

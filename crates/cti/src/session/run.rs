@@ -8,7 +8,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use openadp_appserver::{Principal, request_id};
 use openadp_settings::{Live, Store};
-use openadp_webcontainer::{AuthError, Authenticator};
+use openadp_webcontainer::{AuthError, Authenticator, ServiceLock};
 use openadp_xsi_api::{Application, ChannelTransport, Method, OpenChannel, Reply, Request, XsiApi};
 use openadp_xsi_schema::{Document, Element, ErrorInfo};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1900);
 pub(crate) struct Shared {
     pub(crate) api: XsiApi,
     pub(crate) authenticator: Authenticator,
+    pub(crate) lock: ServiceLock,
     pub(crate) store: Arc<Store>,
     pub(crate) settings: Live<GeneralSettings>,
 }
@@ -40,6 +41,10 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>, job: Job) -> (Done
     let started = Instant::now();
     let Job { request_id: message, session_id, credentials, call } = job;
     let work = async {
+        if shared.lock.refuses().is_some() {
+            let locked = refusal(503, "The node is locked, try again later", Some(210_503));
+            return (locked, None, Proof::Unknown);
+        }
         let (principal, proof) = authenticate(&shared, &peer, credentials).await;
         match principal {
             Ok(principal) => {

@@ -266,6 +266,14 @@ impl Client {
         self.ask(&Request::Action { context, action, arguments: arguments.to_vec(), force })
     }
 
+    /// The metrics of the process, as text for Prometheus.
+    ///
+    /// # Errors
+    /// The process cannot be reached.
+    pub fn counters(&mut self) -> Result<Vec<String>, ClientError> {
+        self.ask(&Request::Counters)
+    }
+
     /// Tells the process that another one committed; gives the revision it now has.
     ///
     /// # Errors

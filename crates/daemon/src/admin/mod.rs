@@ -128,6 +128,8 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
+    /// The metrics of the process, as text for Prometheus; answered with lines.
+    Counters,
     /// Reads what another process committed; answered with the present revision.
     Refresh,
     /// Goes on as another user of the machine, with the rights of that one; only who always administers may. Answered with

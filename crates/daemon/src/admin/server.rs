@@ -400,6 +400,13 @@ fn blocking(request: Request, asked: &mut Asked) -> Result<Content, Problems> {
             let what = (context.as_str(), action.as_str(), arguments.as_slice());
             Content::Action(store.run_action_as(&asker, what, author, force, clock.now())?)
         }
+        Request::Counters => Content::Lines(match crate::telemetry::metrics() {
+            Ok(metrics) => metrics.render().lines().map(str::to_owned).collect(),
+            Err(error) => {
+                tracing::error!(%error, "no metrics");
+                Vec::new()
+            }
+        }),
         Request::Refresh => {
             store.refresh().map_err(|error| unreadable(&error))?;
             Content::Revision(store.current().revision())

@@ -4,6 +4,7 @@ use super::{
     ACTIVE, ArchiveLimits, BUILT_IN, BuiltIn, CATALOGUE, DEPLOYED, INSTALLED, ManagedObjects, STOPPED,
     archive, folder, same_path,
 };
+use crate::lock::{LOCKED, NodeLock, UNLOCKED};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Edit, Kind, Parameter, Problem, Problems, Settings,
 };
@@ -80,6 +81,17 @@ pub(super) const ACTIONS: &[Action] = &[
         arguments: &[WHAT, NAME],
         run: stop,
     },
+    Action {
+        name: "lock",
+        help: "Takes the node out of service: the health check fails first, then new work is refused with 503 and Retry-After, \
+               then what is open is told to finish. Lock has the time of each phase. It survives a restart.",
+        arguments: &[Parameter::new("how", Kind::Choice(&["graceful", "force"]))
+            .default("graceful")
+            .mandatory()
+            .help("force: without waiting between the phases.")],
+        run: lock,
+    },
+    Action { name: "unlock", help: "Lets a locked node serve again, at once.", arguments: &[], run: unlock },
     Action {
         name: "uninstall",
         help: "Forgets an archive that is not active.",
@@ -410,6 +422,31 @@ fn turn(context: &ActionContext<'_>, name: &str, doing: &str, from: &str, to: &s
         named.iter().filter(|row| row.status == from).map(|row| become_(row, to, row.path())).collect();
     let remarks = if edits.is_empty() { vec![already.to_owned()] } else { Vec::new() };
     done(lines, edits, remarks)
+}
+
+fn lock(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
+    let forced = argument(arguments, 0) == "force";
+    let held = context.snapshot.get::<NodeLock>();
+    if held.state == LOCKED && (held.forced || !forced) {
+        return as_it_was("it was locked");
+    }
+    done(Vec::new(), vec![state(LOCKED, forced)], Vec::new())
+}
+
+fn unlock(context: &ActionContext<'_>, _: &[Option<String>]) -> Done {
+    if context.snapshot.get::<NodeLock>().state != LOCKED {
+        return as_it_was("it was not locked");
+    }
+    done(Vec::new(), vec![state(UNLOCKED, false)], Vec::new())
+}
+
+fn state(state: &str, forced: bool) -> Edit {
+    let values = [("state", state.to_owned()), ("forced", forced.to_string())];
+    Edit::Set {
+        context: NodeLock::CONTEXT.full_path(),
+        key: Vec::new(),
+        values: values.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect(),
+    }
 }
 
 fn uninstall(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {

@@ -57,6 +57,14 @@ context! {
         .without(&["add", "set", "delete", "clear"])
         .needs(Rights::Administer)
         .present(present)
+        .remark(|snapshot, _| {
+            let locked = snapshot.get::<crate::NodeLock>().state == crate::lock::LOCKED;
+            locked.then(|| "This node is locked; unlock lets it serve again.".to_owned())
+        })
+        .confirmed(&[(
+            "lock",
+            "The node goes out of service: its health check fails, then new work is refused, then what is open is ended.",
+        )])
         .actions(actions::ACTIONS) => {
         /// Name of the application.
         pub name: String = Parameter::new("name", Kind::text(1, 80)).header("Name").key().left();

@@ -3,7 +3,9 @@
 //! Reading order: [`AlarmMonitoring`], `keeper` (writes what is raised in this process), [`AlarmsTable`].
 
 mod alarms;
+mod counters;
 mod keeper;
 
 pub use alarms::{AlarmMonitoring, AlarmsTable, live_lines};
+pub(crate) use counters::{COMPONENTS, describe};
 pub(crate) use keeper::{Keeper, changed};
