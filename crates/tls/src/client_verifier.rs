@@ -59,11 +59,15 @@ fn chains<'a>(
     if roots.is_empty() {
         return None;
     }
+    // Without any list the verifier would look nothing up, and take everybody.
+    if lists.is_empty() && revocation.require_list {
+        return None;
+    }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     if !mandatory {
         builder = builder.allow_unauthenticated();
     }
-    if !lists.is_empty() || revocation.require_list {
+    if !lists.is_empty() {
         builder = builder.with_crls(lists.iter().cloned());
         if !revocation.require_list {
             builder = builder.allow_unknown_revocation_status();
