@@ -7,7 +7,6 @@ mod clients;
 mod cti;
 mod dms;
 mod http;
-mod identity;
 mod maintenance;
 mod management;
 mod nps;
