@@ -25,7 +25,7 @@ impl Processes {
     fn start() -> Result<Self> {
         let lab = Lab::seed()?;
         let base = lab.port_base();
-        let ports = Ports { auth: base, xsi: base + 8, second_xsi: base + 9, dms: base + 10 };
+        let ports = Ports { auth: base, xsi: base + 17, second_xsi: base + 9, dms: base + 10 };
         // An interface for each process; the certificate is the one that the lab's authority gave.
         let folder = lab.data_dir.join("lab/certificates");
         let folder = folder.display();

@@ -112,6 +112,8 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
             forged.insert(name.to_owned(), token);
         }
     }
+    let key = public_key(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])?;
+    let mint = format!("/authService/token?key={key}");
     let refused = |token: &str| {
         let answer = error_info("token", try_token(token)?, 401)?;
         ensure!(token.len() < 20 || !answer.body.contains(token), "the token comes back: {answer:?}");
@@ -120,7 +122,7 @@ fn only_a_token_of_this_installation_proves_anything() -> Result<()> {
         }
         // Nobody gets a token for one.
         let bearer = format!("Authorization: Bearer {token}");
-        let minted = plain.request("GET", "/authService/token", &[&bearer], "")?;
+        let minted = plain.request("GET", &mint, &[&bearer], "")?;
         ensure!(minted.status == 401, "{minted:?}");
         // Introspection gives no more away than that.
         let body = format!("token={token}");
