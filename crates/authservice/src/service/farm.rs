@@ -22,9 +22,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-/// Time for one call to a peer; every request is answered within two seconds.
+/// Time for one call to a peer for which a request waits; every request is answered within two seconds.
 const CALL: Duration = Duration::from_millis(700);
 const CONNECT: Duration = Duration::from_millis(400);
+/// The same where nobody waits: a busy peer is asked with patience, or the farm would fall apart under load.
+const LOOK: Duration = Duration::from_secs(5);
+const LOOK_CONNECT: Duration = Duration::from_secs(2);
 /// Time that a request waits for the first key.
 const FIRST_KEY: Duration = Duration::from_millis(1500);
 /// How long a grant holds; longer than whoever got it may take.
@@ -331,6 +334,8 @@ impl Farm {
         let proof = prove_peer(secret.expose(), method, path, body, self.now()).ok_or("no randomness")?;
         let mut proof = HeaderValue::from_str(&proof)?;
         proof.set_sensitive(true);
+        let (timeout, connect_timeout) =
+            if path == "/claim" { (CALL, CONNECT) } else { (LOOK, LOOK_CONNECT) };
         let call = Call {
             method: if method == "GET" { Method::GET } else { Method::POST },
             url: &format!("{}{path}", peer.trim_end_matches('/')),
@@ -338,8 +343,8 @@ impl Farm {
             content_type: "application/json",
             body: bytes::Bytes::copy_from_slice(body),
             max_answer,
-            timeout: CALL,
-            connect_timeout: CONNECT,
+            timeout,
+            connect_timeout,
         };
         match outgoing.call(&call).await? {
             (200, answer) => Ok(answer),
