@@ -153,6 +153,13 @@ async fn revocation_lists_count_from_the_next_handshake() {
 
     act(&bench, "RevocationLists", "deleteCrl", &["one"]).unwrap();
     assert!(taken(&bench, &bad).await);
+    // No list at all is no list of its authority either.
+    set(&bench, "RevocationSettings", "requireList", "true");
+    for (who, config) in [("bad", &bad), ("good", &good), ("foreign", &foreign)] {
+        assert!(!taken(&bench, config).await, "{who}: a list is required and there is none");
+    }
+    set(&bench, "RevocationSettings", "requireList", "false");
+    assert!(taken(&bench, &good).await);
     assert!(act(&bench, "RevocationLists", "deleteCrl", &["one"]).is_err());
     assert!(act(&bench, "RevocationLists", "updateCrl", &["x", &authority.read("ca.crt")]).is_err());
 }
