@@ -2,7 +2,7 @@
 
 use crate::levels::InterfaceKind;
 use crate::pem::{self, MAX_PEM, PemError};
-use crate::{material, peer};
+use crate::{material, peer, trusts};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Apply, Context, Edit, Kind, Parameter, Presented, Problem, Problems,
     Row, Settings, Snapshot, Tree, context,
@@ -29,8 +29,12 @@ const UPDATE: Action = Action {
     ],
     run: update,
 };
-const DELETE: Action =
-    Action { name: "deleteCrl", help: "Takes a revocation list away.", arguments: &[ALIAS], run: delete };
+const DELETE: Action = Action {
+    name: "deleteCrl",
+    help: "Takes a revocation list away.",
+    arguments: &[ALIAS],
+    run: trusts::delete_alias,
+};
 
 macro_rules! revocation {
     ($(#[doc = $list_doc:literal])+ $list:ident, $list_path:literal;
@@ -263,14 +267,4 @@ fn update(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<A
         },
     };
     Ok(ActionOutput { edits: vec![edit], ..ActionOutput::default() })
-}
-
-fn delete(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
-    let path = context.context.full_path();
-    let alias = arguments.first().and_then(Option::as_deref).unwrap_or_default();
-    let Some(row) = context.snapshot.row(context.context, &[alias]) else {
-        return Err(Problem::new(path, format!("Entry not found: {alias}")).parameter("alias").into());
-    };
-    let key = row.key(context.context).into_iter().map(str::to_owned).collect();
-    Ok(ActionOutput { edits: vec![Edit::Delete { context: path, key }], ..ActionOutput::default() })
 }

@@ -42,7 +42,7 @@ const DELETE: Action = Action {
     name: "deleteTrust",
     help: "Takes a trust anchor away.",
     arguments: &[ALIAS],
-    run: delete_trust,
+    run: delete_alias,
 };
 const IMPORT: Action = Action {
     name: "importJavaCATrust",
@@ -193,7 +193,11 @@ fn set_policy(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Resu
     Ok(ActionOutput { edits: vec![Edit::Set { context: path, key, values }], ..ActionOutput::default() })
 }
 
-fn delete_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {
+/// Deletes the entry with an alias; of every table whose key that is.
+pub(crate) fn delete_alias(
+    context: &ActionContext<'_>,
+    arguments: &[Option<String>],
+) -> Result<ActionOutput, Problems> {
     let path = context.context.full_path();
     let alias = arguments.first().and_then(Option::as_deref).unwrap_or_default();
     let Some(row) = context.snapshot.row(context.context, &[alias]) else {
