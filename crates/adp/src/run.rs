@@ -130,7 +130,7 @@ async fn check(options: NodeOptions) -> Exit {
 async fn serve(options: NodeOptions, process: Process) -> Exit {
     match Node::start(options).await {
         Ok(node) => {
-            process.follow_log_level(node.store());
+            process.follow_log_settings(node.store());
             process.ready();
             node.run_until_shutdown(process.soft, process.hard).await
         }

@@ -64,7 +64,7 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         host.clock.clone(),
         host.data_dir.clone(),
         host.tasks.clone(),
-        Some(Outgoing::new(host.tls.clone(), host.tasks.clone())),
+        Some(Outgoing::new(host.tls.clone(), host.tasks.clone(), host.shutdown.clone())),
     );
     host.tasks.spawn(farm.clone().run(host.shutdown.clone()));
     let edge = compose(

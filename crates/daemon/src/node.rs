@@ -224,7 +224,7 @@ impl Node {
             keystore.clone(),
             ports.as_ref().map(|ports| ports.credentials.clone()),
             options.clock.clone(),
-            Some(Outgoing::new(tls.clone(), edge.tasks.clone())),
+            Some(Outgoing::new(tls.clone(), edge.tasks.clone(), edge.shutdown.clone())),
         );
         if let Some(ports) = &ports {
             authenticator.use_logins(ports.logins.clone());

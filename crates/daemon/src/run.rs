@@ -64,19 +64,9 @@ impl Process {
     }
 
     /// Lets the log follow the settings.
-    pub fn follow_log_level(&self, store: &Arc<Store>) {
-        let (store, mut changes) = (store.clone(), store.watch());
-        let (telemetry, hard) = (self.telemetry.clone(), self.hard.clone());
-        telemetry.apply(&store);
-        detached(async move {
-            loop {
-                tokio::select! {
-                    () = hard.cancelled() => return,
-                    changed = changes.changed() => if changed.is_err() { return },
-                }
-                telemetry.apply(&store);
-            }
-        });
+    pub fn follow_log_settings(&self, store: &Store) {
+        let (telemetry, data_dir) = (self.telemetry.clone(), store.data_dir().to_owned());
+        store.follow(move |snapshot| telemetry.apply(snapshot, &data_dir));
     }
 }
 
@@ -143,7 +133,7 @@ async fn serve(options: NodeOptions, process: Process) -> Exit {
         },
         () = process.soft.cancelled() => return Exit::Clean,
     };
-    process.follow_log_level(node.store());
+    process.follow_log_settings(node.store());
     process.ready();
     node.run_until_shutdown(process.soft, process.hard).await
 }

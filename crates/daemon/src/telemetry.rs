@@ -4,8 +4,9 @@ use crate::args::{LogFormat, LogLevel};
 use crate::logging::{self, Capture, Config, Outputs};
 use crate::settings::LogSettings;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use openadp_settings::Store;
+use openadp_settings::Snapshot;
 use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
@@ -40,8 +41,7 @@ impl<'a> MakeWriter<'a> for StandardError {
 /// The name of the program's file, for outputs that many programs write to.
 fn program() -> String {
     let own = std::env::current_exe().ok();
-    let name =
-        own.as_deref().and_then(std::path::Path::file_stem).map(|name| name.to_string_lossy().into_owned());
+    let name = own.as_deref().and_then(Path::file_stem).map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "openadp".to_owned())
 }
 
@@ -67,18 +67,17 @@ impl Telemetry {
     }
 
     /// Takes what the settings say; a level that a flag fixed stays, for channels without one of their own.
-    pub(crate) fn apply(&self, store: &Store) {
-        let snapshot = store.current();
+    pub(crate) fn apply(&self, snapshot: &Snapshot, data_dir: &Path) {
         let settings: LogSettings = snapshot.get();
         let level = self.fixed.map_or(settings.level.clone(), |level| level.name().to_owned());
-        let directives = logging::directives(&level, Some(&snapshot));
+        let directives = logging::directives(&level, Some(snapshot));
         let mut known = self.directives.lock().unwrap_or_else(PoisonError::into_inner);
         if *known != directives && self.filter.reload(EnvFilter::new(&directives)).is_ok() {
             *known = directives;
             tracing::debug!(level, "log level");
         }
         drop(known);
-        self.outputs.configure(Config::of(&snapshot, store.data_dir()));
+        self.outputs.configure(Config::of(snapshot, data_dir));
         self.standard_error.store(settings.standard_error, Ordering::Relaxed);
     }
 

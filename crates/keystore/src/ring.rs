@@ -134,6 +134,12 @@ impl Ring {
         self.keys.iter().position(|key| key.kid == kid).ok_or_else(|| unknown(kid))
     }
 
+    /// When a key that is made now counts as made: after all others, whatever the clock says and however quickly they follow
+    /// each other, since all nodes of a farm go by this order.
+    pub(crate) fn after_all(&self, now: i64) -> i64 {
+        self.keys.iter().map(|key| key.created.saturating_add(1)).max().map_or(now, |after| after.max(now))
+    }
+
     /// Adds a key, pending.
     pub(crate) fn add(&mut self, mut record: Record) -> Result<(), KeyStoreError> {
         if self.live() >= MAX_KEYS {

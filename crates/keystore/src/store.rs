@@ -416,7 +416,7 @@ impl KeyStore {
             alg: algorithm,
             state: KeyState::Pending,
             bits: u32::try_from(verify.jwk().bits()).unwrap_or_default(),
-            created: now,
+            created: ring.after_all(now),
             until: None,
             spki: URL_SAFE_NO_PAD.encode(signing.spki()),
             sealed: Some(export::seal_private(&kid, &pkcs8, &self.machine_key)?),

@@ -81,8 +81,12 @@ pub struct Store {
     denials: Mutex<(i64, u32)>,
     journal: Mutex<Journal>,
     current: ArcSwap<Snapshot>,
+    followers: Mutex<Vec<Follower>>,
     revision: watch::Sender<u64>,
 }
+
+/// What is told of a change before whoever made it hears that it is done.
+type Follower = Box<dyn Fn(&Snapshot) + Send>;
 
 pub(crate) struct Journal {
     medium: Box<dyn Medium>,
@@ -166,6 +170,7 @@ impl Store {
             denials: Mutex::default(),
             journal,
             current,
+            followers: Mutex::default(),
             revision: watch::Sender::new(0),
         }
     }
@@ -197,6 +202,13 @@ impl Store {
     /// Tells of every accepted change, by any process of the data directory.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+    /// Calls the follower now and at every change, in their order, before whoever made the change hears that it is done.
+    /// For what must have taken effect by then; it must be quick and must not ask the store for anything.
+    pub fn follow(&self, follower: impl Fn(&Snapshot) + Send + 'static) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        follower(&self.current());
+        followers.push(Box::new(follower));
     }
     /// A typed context that follows changes and costs no parsing while none happens.
     pub fn live<T: Settings>(self: &Arc<Self>) -> Live<T> {
@@ -405,7 +417,11 @@ impl Store {
 
     fn publish(&self, snapshot: Snapshot) {
         let revision = snapshot.revision;
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         self.current.store(Arc::new(snapshot));
+        let snapshot = self.current();
+        followers.iter().for_each(|follower| follower(&snapshot));
+        drop(followers);
         self.revision.send_replace(revision);
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::{Position, Url};
 
@@ -33,6 +34,7 @@ pub struct Outgoing(Arc<Inner>);
 
 struct Inner {
     idle: Mutex<Vec<Idle>>,
+    shutdown: CancellationToken,
     tasks: TaskTracker,
     tls: Arc<Tls>,
 }
@@ -65,9 +67,18 @@ pub struct Call<'a> {
 }
 
 impl Outgoing {
-    /// Calls whose connections run in `tasks`, with TLS by the settings of outgoing connections.
-    pub fn new(tls: Arc<Tls>, tasks: TaskTracker) -> Self {
-        Self(Arc::new(Inner { idle: Mutex::default(), tasks, tls }))
+    /// Calls whose connections run in `tasks`, with TLS by the settings of outgoing connections. From the shutdown on no
+    /// connection is kept, so that nobody waits for the end of an idle one.
+    pub fn new(tls: Arc<Tls>, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        let inner = Arc::new(Inner { idle: Mutex::default(), shutdown, tasks, tls });
+        let (idle, over) = (Arc::downgrade(&inner), inner.shutdown.clone());
+        inner.tasks.spawn(async move {
+            over.cancelled().await;
+            if let Some(inner) = idle.upgrade() {
+                inner.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+        });
+        Self(inner)
     }
 
     /// Calls; gives status and body. A call may arrive twice, if a kept connection breaks.
@@ -103,7 +114,7 @@ impl Outgoing {
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), call.max_answer).collect().await?.to_bytes();
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE && !sender.is_closed() {
+        if idle.len() < MAX_IDLE && !sender.is_closed() && !self.0.shutdown.is_cancelled() {
             idle.push(Idle { origin, sender });
         }
         Ok((status, body))

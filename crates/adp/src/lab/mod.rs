@@ -172,7 +172,7 @@ async fn run(plan: Plan, seed: Seed, process: Process, started: Instant) -> Resu
         "{}\nThe lab is ready ({seconds:.1} s after its start). Pushes appear below. Ctrl-C ends it.\n",
         describe::text(&plan, &seed, &adpcli)
     ))?;
-    process.follow_log_level(node.store());
+    process.follow_log_settings(node.store());
     process.ready();
 
     let ended = tokio::select! {

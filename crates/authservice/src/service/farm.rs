@@ -1,8 +1,8 @@
 //! The nodes of a farm and their one key ring: who holds which keys, who makes the first one, what is rotated when.
 //! authservice.md 9
 //!
-//! A node that has peers makes the first key only when all of them grant it: each grants to one at a time, none grants while
-//! it asks itself or holds keys. Two that ask at once refuse each other, wait for different times, and try again.
+//! A node that has peers makes the first key only when all of them grant it: each grants to one at a time, and none that
+//! holds keys or is making one. Of those that ask at once, the one with the lowest id gets the others' grants: they yield.
 
 use super::mint::Chain;
 use http::{HeaderName, HeaderValue, Method};
@@ -22,12 +22,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-/// Time for one call to a peer for which a request waits; every request is answered within two seconds.
-const CALL: Duration = Duration::from_millis(700);
-const CONNECT: Duration = Duration::from_millis(400);
-/// The same where nobody waits: a busy peer is asked with patience, or the farm would fall apart under load.
-const LOOK: Duration = Duration::from_secs(5);
-const LOOK_CONNECT: Duration = Duration::from_secs(2);
+/// Time for one call to a peer. No request waits for its end, and a busy peer is asked with patience, or the farm would fall
+/// apart under load.
+const CALL: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(2);
 /// Time that a request waits for the first key.
 const FIRST_KEY: Duration = Duration::from_millis(1500);
 /// How long a grant holds; longer than whoever got it may take.
@@ -82,9 +80,18 @@ struct Exported {
 
 #[derive(Default)]
 struct Claims {
-    /// Since when this process asks.
-    own: Option<Instant>,
+    own: Option<Own>,
     granted: Option<(String, Instant)>,
+}
+
+/// How far this process is with its own claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Asking,
+    /// Another one that asked came first: nothing is made.
+    Yielded,
+    /// All granted it: nobody else gets a grant.
+    Making,
 }
 
 /// What a peer says of its ring.
@@ -173,13 +180,20 @@ impl Farm {
             return Claimed { keys: false, granted: false };
         }
         let now = Instant::now();
-        let asking = claims.own.is_some_and(|since| now.duration_since(since) < GRANT);
+        let first = match claims.own {
+            None => true,
+            Some(Own::Asking | Own::Yielded) => claim.claimant < self.0.id,
+            Some(Own::Making) => false,
+        };
         let other = claims
             .granted
             .as_ref()
             .is_some_and(|(to, since)| *to != claim.claimant && now.duration_since(*since) < GRANT);
-        if asking || other {
+        if !first || other {
             return Claimed { keys: false, granted: false };
+        }
+        if claims.own.is_some() {
+            claims.own = Some(Own::Yielded);
         }
         claims.granted = Some((claim.claimant.clone(), now));
         Claimed { keys: false, granted: true }
@@ -267,26 +281,28 @@ impl Farm {
                 self.look().await;
                 continue;
             };
-            let (mut granted, mut holder, mut silent) = (0, None, None);
+            let (mut granted, mut holder, mut silent) = (Vec::new(), None, None);
             for peer in peers {
                 match self.claim(peer, false).await {
-                    Ok(Claimed { granted: true, .. }) => granted += 1,
+                    Ok(Claimed { granted: true, .. }) => granted.push(peer),
                     Ok(Claimed { keys: true, .. }) => {
                         holder = Some(peer);
                         break;
                     }
                     Ok(_) => break,
                     Err(error) => {
+                        // It may have granted all the same.
+                        granted.push(peer);
                         silent = Some(error);
                         break;
                     }
                 }
             }
-            if granted == peers.len() {
+            if granted.len() == peers.len() && silent.is_none() && claim.all_granted() {
                 return self.make(Some(claim)).await;
             }
             drop(claim);
-            for peer in peers.iter().take(granted) {
+            for peer in granted {
                 // Who does not hear it forgets the grant by itself.
                 drop(self.claim(peer, true).await);
             }
@@ -334,8 +350,6 @@ impl Farm {
         let proof = prove_peer(secret.expose(), method, path, body, self.now()).ok_or("no randomness")?;
         let mut proof = HeaderValue::from_str(&proof)?;
         proof.set_sensitive(true);
-        let (timeout, connect_timeout) =
-            if path == "/claim" { (CALL, CONNECT) } else { (LOOK, LOOK_CONNECT) };
         let call = Call {
             method: if method == "GET" { Method::GET } else { Method::POST },
             url: &format!("{}{path}", peer.trim_end_matches('/')),
@@ -343,8 +357,8 @@ impl Farm {
             content_type: "application/json",
             body: bytes::Bytes::copy_from_slice(body),
             max_answer,
-            timeout,
-            connect_timeout,
+            timeout: CALL,
+            connect_timeout: CONNECT,
         };
         match outgoing.call(&call).await? {
             (200, answer) => Ok(answer),
@@ -523,8 +537,18 @@ impl Claiming {
         if claims.granted.as_ref().is_some_and(|(_, since)| now.duration_since(*since) < GRANT) {
             return None;
         }
-        claims.own = Some(now);
+        claims.own = Some(Own::Asking);
         Some(Self { began: now, inner: inner.clone() })
+    }
+
+    /// All peers granted it: whether nobody came first meanwhile, and so the key may be made.
+    fn all_granted(&self) -> bool {
+        let mut claims = self.inner.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = claims.own == Some(Own::Asking);
+        if first {
+            claims.own = Some(Own::Making);
+        }
+        first
     }
 }
 
