@@ -25,12 +25,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xsi-api", &["alarms", "appserver", "settings", "xsi-schema"]),
     // edges
     ("outgoing", &["settings"]),
+    ("identity", &["alarms", "appserver", "outgoing", "settings", "tls"]),
     ("listener", &["alarms", "settings", "tls"]),
     ("webcontainer", &["alarms", "appserver", "keystore", "listener", "settings", "tls", "token"]),
     // applications: never one another, never SQL or a broker
     (
         "authservice",
-        &["alarms", "appserver", "keystore", "outgoing", "settings", "tls", "token", "webcontainer"],
+        &[
+            "alarms",
+            "appserver",
+            "identity",
+            "keystore",
+            "outgoing",
+            "settings",
+            "tls",
+            "token",
+            "webcontainer",
+        ],
     ),
     ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     // cti is no HTTP application; it shares the container's one authenticator
@@ -66,6 +77,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cti",
             "daemon",
             "dms",
+            "identity",
             "keystore",
             "listener",
             "nps",
@@ -88,6 +100,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cti",
             "daemon",
             "dms",
+            "identity",
             "keystore",
             "listener",
             "nps",

@@ -5,7 +5,6 @@
 //! both from this machine only.
 //!
 //! - `wire/`: parameters, credentials as presented, the error table;
-//! - `identity/`: identity providers, our own access tokens there, what they say of users' tokens;
 //! - `service/`: minting, validation, failed attempts;
 //! - `http/`: methods, status codes, headers.
 //!
@@ -13,20 +12,15 @@
 //! prove themselves with its access tokens (section 5).
 
 mod http;
-mod identity;
 mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use settings::{
-    AllowedOrigin, AllowedRole, AllowedScope, CertificateCaller, CiscoIdentityProvider, ClusterMap,
-    ExemptSource, FailureLimits, Federation, IdentityLimits, IdentityProviderScopes, MODULE,
-    OtherIdentityProvider, Partner, TokenLimits,
-};
+pub use settings::{AllowedOrigin, CertificateCaller, ExemptSource, FailureLimits, MODULE, TokenLimits};
 
-use identity::{Identities, Needs};
+use openadp_identity::{Identities, Needs, Purpose};
 use openadp_settings::Module;
 use openadp_tls::ClientUse;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Outgoing};
@@ -40,8 +34,13 @@ const NAME: &str = "AuthenticationService";
 pub const APPLICATION: ApplicationSpec =
     ApplicationSpec { name: NAME, modules: MODULES, needs_application_server: true, exclusive: false, build };
 
-const MODULES: &[Module] =
-    &[MODULE, openadp_outgoing::MODULE, openadp_token::MODULE, openadp_keystore::MODULE];
+const MODULES: &[Module] = &[
+    MODULE,
+    openadp_identity::MODULE,
+    openadp_outgoing::MODULE,
+    openadp_token::MODULE,
+    openadp_keystore::MODULE,
+];
 
 fn build(host: &Host) -> Result<Application, BuildError> {
     let ports = host.require_ports()?;
@@ -50,6 +49,7 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         clock: host.clock.clone(),
         credentials: ports.credentials,
         logins: ports.logins,
+        purpose: Purpose::Users,
         shutdown: host.shutdown.clone(),
         store: host.store.clone(),
         tasks: host.tasks.clone(),

@@ -177,10 +177,11 @@ impl Bed {
             TaskTracker::new(),
             None,
         );
-        let identities = crate::identity::Identities::new(crate::identity::Needs {
+        let identities = openadp_identity::Identities::new(openadp_identity::Needs {
             clock: clock.clone(),
             credentials: fake.clone(),
             logins: fake.clone(),
+            purpose: openadp_identity::Purpose::Users,
             shutdown: tokio_util::sync::CancellationToken::new(),
             store: store.clone(),
             tasks: TaskTracker::new(),

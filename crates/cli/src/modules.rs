@@ -11,6 +11,7 @@ pub fn modules() -> Vec<Module> {
         openadp_keystore::MODULE,
         openadp_token::MODULE,
         openadp_authservice::MODULE,
+        openadp_identity::MODULE,
         openadp_xsi_api::MODULE,
         openadp_xsi::MODULE,
         openadp_cti::MODULE,

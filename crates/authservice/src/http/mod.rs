@@ -6,7 +6,6 @@ mod cors;
 
 pub(crate) use client_keys::ClientKeys;
 
-use crate::identity::{Denied, Identities, Proven};
 use crate::service::{
     Claim, Failures, Farm, Limits, Minter, Proof, Rates, Standing, Validator, Wanted, standing,
 };
@@ -21,6 +20,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use openadp_appserver::Clock;
+use openadp_identity::{Denied, Identities, Proven};
 use openadp_keystore::{KeyState, KeyStore, PEER_HEADER};
 use openadp_settings::{Live, Store};
 use openadp_tls::PeerIdentity;

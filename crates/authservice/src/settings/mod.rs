@@ -1,14 +1,9 @@
 //! Settings of the AuthenticationService beside those of tokens and keys. authservice.md 11
 
 mod callers;
-mod identity_provider;
 
 pub use callers::CertificateCaller;
 pub(crate) use callers::{BROADWORKS_USAGE, CLIENT_AUTH};
-pub use identity_provider::{
-    AllowedRole, AllowedScope, CiscoIdentityProvider, ClusterMap, Federation, IdentityLimits,
-    IdentityProviderScopes, OtherIdentityProvider, Partner,
-};
 
 use openadp_settings::{Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 use std::net::IpAddr;
@@ -126,25 +121,16 @@ fn check(snapshot: &Snapshot) -> Vec<Problem> {
     origins.chain(networks).collect()
 }
 
-/// All contexts that only this application has; those of tokens and keys are in their crates' modules.
+/// All contexts that only this application has; those of tokens, keys and identity providers are in their crates' modules.
 pub const MODULE: Module = Module::new("authservice")
     .contexts(&[
         FailureLimits::CONTEXT,
         ExemptSource::CONTEXT,
         TokenLimits::CONTEXT,
         AllowedOrigin::CONTEXT,
-        CiscoIdentityProvider::CONTEXT,
-        OtherIdentityProvider::CONTEXT,
         CertificateCaller::CONTEXT,
-        IdentityLimits::CONTEXT,
-        ClusterMap::CONTEXT,
-        IdentityProviderScopes::CONTEXT,
-        Federation::CONTEXT,
-        Partner::CONTEXT,
-        AllowedRole::CONTEXT,
-        AllowedScope::CONTEXT,
     ])
-    .checks(&[identity_provider::check, check]);
+    .checks(&[check]);
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,6 @@
 //! anchors of a real installation. Only the clocks are the test's.
 
 use super::*;
-use crate::MODULES;
 use crate::settings::{CiscoIdentityProvider, Federation, OtherIdentityProvider, Partner};
 use async_trait::async_trait;
 use openadp_appserver::{AdminLevel, PortResult};
@@ -120,8 +119,7 @@ impl Drop for Bed {
 }
 
 fn open(dir: &std::path::Path) -> Arc<Store> {
-    let mut modules = MODULES.to_vec();
-    modules.push(openadp_tls::MODULE);
+    let modules = [MODULE, openadp_outgoing::MODULE, openadp_tls::MODULE];
     Store::open(dir, Registry::new(modules).unwrap()).unwrap()
 }
 
@@ -227,6 +225,7 @@ impl Bed {
             clock: self.time.clone(),
             credentials: self.accounts.clone(),
             logins: self.accounts.clone(),
+            purpose: Purpose::Users,
             shutdown: CancellationToken::new(),
             store: store.clone(),
             tasks: self.tasks.clone(),
@@ -342,9 +341,9 @@ async fn administrators_come_by_role_or_scope() {
         (token.user, token.roles) = ("admin@bw.example".into(), "id_full_admin".into());
     };
     assert_eq!(word(&identities, &bed.issue(admin)).await, "user ciAdministrator");
-    bed.add::<crate::AllowedRole>(&[("name", "id_full_admin")]);
+    bed.add::<AllowedRole>(&[("name", "id_full_admin")]);
     assert_eq!(word(&identities, &bed.issue(admin)).await, "admin@bw.example");
-    bed.add::<crate::AllowedScope>(&[("name", "spark-admin:people_write")]);
+    bed.add::<AllowedScope>(&[("name", "spark-admin:people_write")]);
     assert_eq!(word(&identities, &bed.issue(admin)).await, "user ciAdministrator");
 }
 

@@ -1,6 +1,6 @@
 //! What a provider says of an access token, and whether that is enough. Pure. authservice.md 5.2
 
-use super::config::Provider;
+use crate::config::Provider;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -157,11 +157,7 @@ impl Answered {
         if !provider.allows(vouched.organization.as_deref()) {
             return Err(Insufficient::Organization);
         }
-        if provider.scopes.iter().all(|wanted| vouched.scopes.contains(wanted)) {
-            Ok(vouched)
-        } else {
-            Err(Insufficient::Scope)
-        }
+        if provider.scopes.are_met(&vouched.scopes) { Ok(vouched) } else { Err(Insufficient::Scope) }
     }
 }
 
@@ -242,7 +238,7 @@ fn number(members: &Map<String, Value>, name: &str) -> Result<Option<i64>, Unusa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::config::{Registration, Slot};
+    use crate::config::{Registration, Scopes, Slot};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -254,14 +250,15 @@ mod tests {
             name: "Cisco".into(),
             issuer_name: ISSUER.into(),
             token_info_url: "https://proxy.example/authenticate".parse().unwrap(),
-            scopes: vec!["broadworks-connector:user".into()],
+            scopes: Scopes::All(vec!["broadworks-connector:user".into()]),
             organizations: organizations.iter().map(|id| (*id).to_owned()).collect(),
             registration: Registration {
                 provider: "Cisco".into(),
                 client_id: "c".into(),
                 client_secret: openadp_settings::Secret::default(),
                 issuer_url: ISSUER.parse().unwrap(),
-                slot: Slot::Federation,
+                slot: Slot::federation(),
+                scope: None,
                 max_body: 65_536,
             },
             partners: Vec::new(),

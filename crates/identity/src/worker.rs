@@ -1,12 +1,12 @@
 //! What is done between requests: our own access tokens renewed in time, the federation service asked on its period, and
 //! the age of refresh tokens watched. authservice.md 5.2 step 3, 15 and 16
 
-use super::config::{Registration, Slot};
-use super::state::{self, RefreshState};
-use super::{Identities, federation};
-use openadp_alarms::{IDENTITY_PROVIDER_UNREACHABLE, REFRESH_TOKEN_AGE};
-use openadp_settings::{RowChange, Secret, Store};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::ages::Ages;
+use crate::config::Registration;
+use crate::state;
+use crate::{Identities, federation};
+use openadp_alarms::IDENTITY_PROVIDER_UNREACHABLE;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,23 +14,19 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked what is due. A refused attempt at the federation service is repeated after this too.
 const LOOK: Duration = Duration::from_secs(30);
-const DAY: i64 = 86_400;
-/// A refresh token whose end the provider told raises an alarm so many days before it.
-const LAST_DAYS: i64 = 15;
 
 /// What it remembers from look to look.
 #[derive(Default)]
 pub(crate) struct Memory {
     /// When our own access tokens were last renewed for the period's sake, by slot.
     renewed: BTreeMap<String, Instant>,
-    /// Slots whose refresh token is old.
-    alarmed: BTreeSet<String>,
+    ages: Ages,
     faults: Vec<String>,
 }
 
 impl Identities {
     /// Runs until shutdown.
-    pub(crate) async fn work(self, shutdown: CancellationToken) {
+    pub async fn work(self, shutdown: CancellationToken) {
         let mut changes = self.0.store.watch();
         let mut memory = Memory::default();
         loop {
@@ -72,7 +68,9 @@ impl Identities {
         if let Some(federation) = &config.federation {
             self.follow_federation(federation, i64::from(minutes) * 60).await;
         }
-        self.watch_ages(&registrations, memory).await;
+        let days = self.0.limits.load().alarm_days;
+        let now = self.0.clock.now().unix_timestamp();
+        memory.ages.watch(&self.0.store, &registrations, days, now).await;
         let open = u32::try_from(self.0.exchange.open_breakers()).unwrap_or(u32::MAX);
         metrics::gauge!("authservice_ci_hosts_avoided").set(f64::from(open));
     }
@@ -138,74 +136,12 @@ impl Identities {
             metrics::gauge!("authservice_federation_age_seconds").set(f64::from(age));
         }
     }
-
-    /// Metrics and alarms on the age of refresh tokens.
-    async fn watch_ages(&self, registrations: &[Registration], memory: &mut Memory) {
-        let now = self.0.clock.now().unix_timestamp();
-        let alarm_days = i64::from(self.0.limits.load().alarm_days);
-        let tokens: Vec<(Slot, Secret)> = registrations
-            .iter()
-            .map(|one| (one.slot.clone(), one.slot.token(&self.0.store.current())))
-            .filter(|(_, token)| !token.is_empty())
-            .collect();
-        let store = self.0.store.clone();
-        let noted = tokio::task::spawn_blocking(move || note_all(&store, &tokens, now)).await;
-        let Ok(noted) = noted else { return };
-        for gone in memory.alarmed.iter().filter(|slot| !noted.contains_key(*slot)) {
-            REFRESH_TOKEN_AGE.clear(&[("slot", gone)]);
-        }
-        memory.alarmed.retain(|slot| noted.contains_key(slot));
-        for (slot, state) in noted {
-            let unused = now.saturating_sub(state.used).max(0) / DAY;
-            let left = state.expires.map(|expires| expires.saturating_sub(now).div_euclid(DAY));
-            let days = u32::try_from(unused).unwrap_or(u32::MAX);
-            metrics::gauge!("authservice_refresh_token_age_days", "slot" => slot.clone())
-                .set(f64::from(days));
-            let old = unused >= alarm_days || left.is_some_and(|left| left <= LAST_DAYS);
-            if old {
-                let left = left.map(|left| format!("; it ends in {left} days")).unwrap_or_default();
-                let text = format!("it was not used for {unused} days, and is void after 60{left}");
-                REFRESH_TOKEN_AGE.raise(&[("slot", &slot)], text);
-                memory.alarmed.insert(slot);
-            } else {
-                REFRESH_TOKEN_AGE.clear(&[("slot", &slot)]);
-                memory.alarmed.remove(&slot);
-            }
-        }
-    }
-}
-
-/// What is known of the refresh tokens; of a new one, since when it is set.
-fn note_all(store: &Arc<Store>, tokens: &[(Slot, Secret)], now: i64) -> BTreeMap<String, RefreshState> {
-    let mut states = state::refresh_states(store.data_dir());
-    states.retain(|slot, _| tokens.iter().any(|(known, _)| known.label() == *slot));
-    for (slot, token) in tokens {
-        let (label, fingerprint) = (slot.label(), state::fingerprint(token));
-        if states.get(&label).is_none_or(|state| state.fingerprint != fingerprint) {
-            let used = set_at(store, slot).unwrap_or(now).min(now);
-            let state = RefreshState { fingerprint, used, expires: None };
-            if let Err(error) = state::note_refresh(store.data_dir(), &label, state.clone()) {
-                tracing::warn!(%error, "the age of a refresh token cannot be noted");
-            }
-            states.insert(label, state);
-        }
-    }
-    states
-}
-
-/// When the row of a slot last changed, seconds since 1970: its refresh token is not younger than that.
-fn set_at(store: &Arc<Store>, slot: &Slot) -> Option<i64> {
-    let (context, key) = slot.row();
-    let revisions = store.revisions(0..=u64::MAX).ok()?;
-    let changed = |edit: &RowChange| edit.context == context && edit.key == key;
-    let last = revisions.iter().rev().find(|revision| revision.edits.iter().any(changed))?;
-    Some(last.time.unix_timestamp())
 }
 
 #[cfg(test)]
 impl Memory {
     /// Slots with an alarm.
     pub(super) fn alarms(&self) -> Vec<&str> {
-        self.alarmed.iter().map(String::as_str).collect()
+        self.ages.alarmed().collect()
     }
 }

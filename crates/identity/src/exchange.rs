@@ -1,6 +1,6 @@
 //! One request to a host of a provider and its answer: over real connections, within bounds of time and size.
 
-use super::breaker::Breakers;
+use crate::breaker::Breakers;
 use crate::settings::IdentityLimits;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
@@ -19,7 +19,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 /// The monotonic time of caches and breakers; waits for sockets have the runtime's own.
-pub(crate) type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
+pub type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// An idle connection is kept for so long.
@@ -31,7 +31,7 @@ const HOSTS: usize = 64;
 pub(crate) struct Question<'a> {
     pub(crate) url: &'a Url,
     /// `Authorization`, scheme and all.
-    pub(crate) authorization: Zeroizing<String>,
+    pub(crate) authorization: Option<Zeroizing<String>>,
     /// Form to post; `None` gets.
     pub(crate) form: Option<Zeroizing<String>>,
     pub(crate) max_body: usize,
@@ -39,21 +39,27 @@ pub(crate) struct Question<'a> {
 }
 
 /// What was answered.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: Bytes,
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status: below 500, neither 429 nor a redirect.
+    pub status: u16,
+    /// Its body, decompressed.
+    pub body: Bytes,
 }
 
 /// Why there is no usable answer. The text names hosts and causes, never a credential.
-#[derive(Debug, Clone)]
-pub(crate) struct Fault {
-    /// For metrics and logs.
-    pub(crate) reason: &'static str,
-    pub(crate) text: String,
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct Fault {
+    /// A word of a bounded set, for metrics and logs.
+    pub reason: &'static str,
+    /// What happened, for operators.
+    pub text: String,
 }
 
 impl Fault {
-    pub(crate) fn new(reason: &'static str, text: impl Into<String>) -> Self {
+    /// Of a reason, and what happened.
+    pub fn new(reason: &'static str, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
     }
 }
@@ -189,16 +195,18 @@ fn fault(url: &Url, error: &SendError) -> Fault {
 
 fn request(question: &Question<'_>) -> Result<Request<Full<Bytes>>, Fault> {
     let unusable = || Fault::new("url", format!("{} cannot be asked", plain(question.url)));
-    let mut authorization = HeaderValue::from_str(&question.authorization).map_err(|_| unusable())?;
-    authorization.set_sensitive(true);
-    let builder = match question.form {
+    let mut builder = match question.form {
         Some(_) => Request::post(question.url.as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
         None => Request::get(question.url.as_str()),
     };
     let body = question.form.as_ref().map(|form| Bytes::copy_from_slice(form.as_bytes())).unwrap_or_default();
+    if let Some(authorization) = &question.authorization {
+        let mut authorization = HeaderValue::from_str(authorization).map_err(|_| unusable())?;
+        authorization.set_sensitive(true);
+        builder = builder.header(AUTHORIZATION, authorization);
+    }
     builder
-        .header(AUTHORIZATION, authorization)
         .header(ACCEPT, HeaderValue::from_static("application/json"))
         .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         .body(Full::new(body))

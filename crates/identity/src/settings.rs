@@ -3,10 +3,10 @@
 //! Older releases keep these settings below the application, newer ones below `System/CommunicationUtility`; here they are one
 //! set of contexts with both names.
 
-use crate::identity::CLUSTER_MAP_ACTIONS;
+use crate::CLUSTER_MAP_ACTIONS;
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Context, Edit, Kind, Parameter, Problem, Problems, Secret, Settings,
-    Snapshot, Tree, context,
+    Action, ActionContext, ActionOutput, Context, Edit, Kind, Module, Parameter, Problem, Problems, Secret,
+    Settings, Snapshot, Tree, context,
 };
 use std::collections::BTreeMap;
 
@@ -186,7 +186,7 @@ context! {
 }
 
 /// A federation names one of the partners; no two providers have one issuer.
-pub(crate) fn check(snapshot: &Snapshot) -> Vec<Problem> {
+fn check(snapshot: &Snapshot) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(name) = snapshot.get::<Federation>().partner_name
         && !snapshot.rows::<Partner>().iter().any(|partner| partner.name == name)
@@ -218,6 +218,21 @@ pub(crate) fn check(snapshot: &Snapshot) -> Vec<Problem> {
     }
     problems
 }
+
+/// All contexts of this crate.
+pub const MODULE: Module = Module::new("identity")
+    .contexts(&[
+        CiscoIdentityProvider::CONTEXT,
+        OtherIdentityProvider::CONTEXT,
+        IdentityLimits::CONTEXT,
+        ClusterMap::CONTEXT,
+        IdentityProviderScopes::CONTEXT,
+        Federation::CONTEXT,
+        Partner::CONTEXT,
+        AllowedRole::CONTEXT,
+        AllowedScope::CONTEXT,
+    ])
+    .checks(&[check]);
 
 fn scopes(context: &ActionContext<'_>) -> Vec<String> {
     let scopes = context.snapshot.get::<IdentityProviderScopes>().scope;

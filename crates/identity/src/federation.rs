@@ -3,10 +3,10 @@
 //! Its answer only says which issuers' tokens may be asked about, where the configured provider is asked; no URL of it is
 //! ever called.
 
-use super::config::FederationConfig;
-use super::exchange::{Exchange, Fault, Question, plain};
-use super::grants::Grants;
-use super::state::{Cluster, FederationState};
+use crate::config::FederationConfig;
+use crate::exchange::{Exchange, Fault, Question, plain};
+use crate::grants::Grants;
+use crate::state::{Cluster, FederationState};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -28,7 +28,7 @@ pub(crate) async fn fetch(
         let token = grants.current(registration, refused.as_ref(), exchange.deadline()).await?;
         let question = Question {
             url: &config.url,
-            authorization: Zeroizing::new(format!("Bearer {}", token.as_str())),
+            authorization: Some(Zeroizing::new(format!("Bearer {}", token.as_str()))),
             form: None,
             max_body: registration.max_body,
             deadline: exchange.deadline(),

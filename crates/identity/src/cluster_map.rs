@@ -1,10 +1,10 @@
 //! `ClusterMap> get`: asks the federation service, shows what it answers, and so proves that it can be reached.
 
-use super::config::Config;
-use super::exchange::Exchange;
-use super::federation;
-use super::grants::Grants;
-use super::state::{self, Cluster, FederationState};
+use crate::config::{Config, Purpose};
+use crate::exchange::Exchange;
+use crate::federation;
+use crate::grants::Grants;
+use crate::state::{self, Cluster, FederationState};
 use openadp_appserver::Clock;
 use openadp_settings::{Action, ActionContext, ActionOutput, Problem, Problems, Registry, Store};
 use openadp_tls::{ClientUse, Tls};
@@ -34,7 +34,7 @@ impl Clock for At {
 
 fn get(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
     let problem = |reason: String| Problem::new(context.context.full_path(), reason);
-    let Some(config) = Config::of(context.snapshot).federation else {
+    let Some(config) = Config::of(context.snapshot, Purpose::Users).federation else {
         let problem = problem("no federation service is configured".to_owned());
         return Err(problem
             .hint("it takes enabled, issuerUrl and clientId of Cisco, and flsUrl of Federation")

@@ -1,29 +1,39 @@
-//! Identity providers: are the access tokens good that users of the identity cloud bring? authservice.md 5
+//! The identity cloud: our own access tokens there, and what it says of the access tokens that others bring. authservice.md 5
 //!
-//! [`Identities::verify`] is the way of one token: whom to ask (by the issuer that it names), what is known already, one
-//! question at a time for one token, and what the answer is good for. Beside it [`worker`] keeps our own access tokens and
-//! the list of identity providers fresh. Reading order: [`config`], [`introspection`], [`exchange`], [`grants`], here.
+//! [`Identities::verify`] is the way of a token: whom to ask (by the issuer that it names), what is known already, one
+//! question at a time for one token, and what the answer is good for. Beside it `worker` keeps our own access tokens and the
+//! list of identity providers fresh. [`CloudClient`] asks other services of the cloud, which know us as a client. Reading
+//! order: `config`, `introspection`, `exchange`, `grants`, here, `client`.
 
+mod ages;
 mod breaker;
+mod client;
 mod cluster_map;
 mod config;
 mod exchange;
 mod federation;
 mod grants;
 mod introspection;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub(crate) use cluster_map::CLUSTER_MAP_ACTIONS;
-pub(crate) use exchange::Ticks;
 
-use crate::settings::IdentityLimits;
+pub use client::{ClientNeeds, CloudClient, Upkeep};
+pub use config::{Purpose, Registration, Slot};
+pub use exchange::{Fault, Reply, Ticks};
+pub use settings::{
+    AllowedRole, AllowedScope, CiscoIdentityProvider, ClusterMap, Federation, IdentityLimits,
+    IdentityProviderScopes, MODULE, OtherIdentityProvider, Partner,
+};
+
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use config::{CISCO, Config, Provider};
-use exchange::{Exchange, Fault, Question, plain};
+use exchange::{Exchange, Question, plain};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use grants::Grants;
@@ -48,37 +58,49 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 const IN_FLIGHT: usize = 1000;
 
 /// What it takes to ask identity providers.
-pub(crate) struct Needs {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) credentials: Arc<dyn Credentials>,
-    pub(crate) logins: Arc<dyn Logins>,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) store: Arc<Store>,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) ticks: Ticks,
-    pub(crate) tls: TlsSource,
+pub struct Needs {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Accounts of the application server.
+    pub credentials: Arc<dyn Credentials>,
+    /// Other names of accounts.
+    pub logins: Arc<dyn Logins>,
+    /// Whose access tokens these are.
+    pub purpose: Purpose,
+    /// Ends it all.
+    pub shutdown: CancellationToken,
+    /// The settings, [`MODULE`] among their declarations.
+    pub store: Arc<Store>,
+    /// All tasks run in here.
+    pub tasks: TaskTracker,
+    /// The monotonic time of caches.
+    pub ticks: Ticks,
+    /// TLS towards providers.
+    pub tls: TlsSource,
 }
 
 /// A user whom an identity provider or a trusted caller vouches for and the application server knows. Only
 /// [`Identities::verify`] and [`Identities::asserted`] make one.
 #[derive(Debug)]
-pub(crate) struct Proven {
+pub struct Proven {
     account: Account,
     organization: Option<String>,
 }
 
 impl Proven {
-    pub(crate) fn account(&self) -> &Account {
+    /// The account.
+    pub fn account(&self) -> &Account {
         &self.account
     }
-    pub(crate) fn organization(&self) -> Option<&str> {
+    /// Organisation at the identity provider, where it names one.
+    pub fn organization(&self) -> Option<&str> {
         self.organization.as_deref()
     }
 }
 
 /// Why nobody is proven.
 #[derive(Debug)]
-pub(crate) enum Denied {
+pub enum Denied {
     /// The token is not good; the label says why, for the log.
     Token(&'static str),
     /// The token is good and lacks a scope.
@@ -114,7 +136,7 @@ struct Reading {
 
 /// Asks identity providers; clones share everything.
 #[derive(Clone)]
-pub(crate) struct Identities(Arc<Inner>);
+pub struct Identities(Arc<Inner>);
 
 struct Inner {
     clock: Arc<dyn Clock>,
@@ -126,6 +148,7 @@ struct Inner {
     known: Mutex<LruCache<[u8; 32], Known>>,
     limits: Live<IdentityLimits>,
     logins: Arc<dyn Logins>,
+    purpose: Purpose,
     reading: ArcSwap<Reading>,
     store: Arc<Store>,
     tasks: TaskTracker,
@@ -133,11 +156,13 @@ struct Inner {
 }
 
 impl Identities {
-    pub(crate) fn new(needs: Needs) -> Self {
-        let Needs { clock, credentials, logins, shutdown, store, tasks, ticks, tls } = needs;
+    /// Over these.
+    pub fn new(needs: Needs) -> Self {
+        let Needs { clock, credentials, logins, purpose, shutdown, store, tasks, ticks, tls } = needs;
         let exchange = Arc::new(Exchange::new(&store, tls, ticks.clone(), tasks.clone(), shutdown));
         let snapshot = store.current();
-        let reading = Reading { revision: snapshot.revision(), generation: 0, config: Config::of(&snapshot) };
+        let reading =
+            Reading { revision: snapshot.revision(), generation: 0, config: Config::of(&snapshot, purpose) };
         Self(Arc::new(Inner {
             federation: ArcSwap::from_pointee(state::federation(store.data_dir())),
             flights: Mutex::default(),
@@ -145,6 +170,7 @@ impl Identities {
             known: Mutex::new(LruCache::new(REMEMBERED)),
             limits: store.live(),
             logins,
+            purpose,
             reading: ArcSwap::from_pointee(reading),
             clock,
             credentials,
@@ -156,7 +182,7 @@ impl Identities {
     }
 
     /// Whether access tokens of any provider are taken.
-    pub(crate) fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         !self.reading().config.providers.is_empty()
     }
 
@@ -167,7 +193,7 @@ impl Identities {
         if held.revision == snapshot.revision() {
             return held;
         }
-        let config = Config::of(&snapshot);
+        let config = Config::of(&snapshot, self.0.purpose);
         // A rotated refresh token changes the settings and none of this.
         let generation = held.generation + u64::from(config != held.config);
         let fresh = Arc::new(Reading { revision: snapshot.revision(), generation, config });
@@ -176,7 +202,10 @@ impl Identities {
     }
 
     /// Proves a user by an access token of an identity provider.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Proven, Denied> {
+    ///
+    /// # Errors
+    /// Why nobody is proven.
+    pub async fn verify(&self, token: &str) -> Result<Proven, Denied> {
         let reading = self.reading();
         let verified = self.check(&reading, token).await;
         let label = match &verified {
@@ -190,7 +219,10 @@ impl Identities {
     }
 
     /// A user named by a caller that is trusted to have proved it: a subscriber, never an administrator.
-    pub(crate) async fn asserted(&self, user: &str) -> Result<Proven, Denied> {
+    ///
+    /// # Errors
+    /// The application server does not know such a subscriber, or cannot say.
+    pub async fn asserted(&self, user: &str) -> Result<Proven, Denied> {
         let account = match self.0.credentials.account(&UserId::new(user)).await {
             Ok(account) => account,
             Err(PortError::NotFound { .. }) => return Err(Denied::User("assertedUnknownUser")),
@@ -382,7 +414,7 @@ impl Identities {
                 self.0.grants.current(registration, refused.as_ref(), deadline).await.map_err(Why::Fault)?;
             let question = Question {
                 url: &provider.token_info_url,
-                authorization: Zeroizing::new(format!("Bearer {}", access.as_str())),
+                authorization: Some(Zeroizing::new(format!("Bearer {}", access.as_str()))),
                 form: Some(form.clone()),
                 max_body: provider.max_body,
                 deadline,

@@ -4,9 +4,9 @@
 //! token that came with it is used: whatever happens then, the next process has it. Processes of one data directory take
 //! turns, so that none uses a refresh token that another has just replaced.
 
-use super::config::{Registration, Slot};
-use super::exchange::{Exchange, Fault, Question, Ticks, plain};
-use super::state::{self, RefreshState};
+use crate::config::{Registration, Slot};
+use crate::exchange::{Exchange, Fault, Question, Ticks, plain};
+use crate::state::{self, RefreshState};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,6 +96,7 @@ fn fingerprint(registration: &Registration, refresh: &Secret) -> [u8; 32] {
         registration.client_id.as_str(),
         registration.client_secret.expose(),
         registration.issuer_url.as_str(),
+        registration.scope.as_deref().unwrap_or_default(),
         refresh.expose(),
     ] {
         context.update(&part.len().to_be_bytes());
@@ -278,14 +279,18 @@ impl Grants {
             encode(&registration.client_id),
             encode(registration.client_secret.expose())
         ));
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "refresh_token")
-            .append_pair("refresh_token", refresh.expose())
-            .finish();
+        let form = {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh.expose());
+            if let Some(scope) = &registration.scope {
+                form.append_pair("scope", scope);
+            }
+            Zeroizing::new(form.finish())
+        };
         let question = Question {
             url: &url,
-            authorization: Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))),
-            form: Some(Zeroizing::new(form)),
+            authorization: Some(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))),
+            form: Some(form),
             max_body: registration.max_body,
             deadline,
         };

@@ -4,7 +4,7 @@ use crate::settings::{
     AllowedRole, AllowedScope, CiscoIdentityProvider, Federation, IdentityProviderScopes,
     OtherIdentityProvider, Partner,
 };
-use openadp_settings::{Secret, Settings as _, Snapshot};
+use openadp_settings::{Context, Secret, Settings as _, Snapshot};
 use std::sync::Arc;
 use url::Url;
 
@@ -14,64 +14,84 @@ pub(crate) const CISCO: &str = "Cisco";
 /// Most bytes of an answer of other providers, as by default of the Cisco one.
 const MAX_BODY: usize = 65_536;
 
+/// Name of the parameter that holds a refresh token, in every context that has one.
+const REFRESH_TOKEN: &str = "refreshToken";
+
 /// Where a refresh token is kept: one is put back where it came from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Slot {
-    /// `Federation`.
-    Federation,
-    /// An entry of `Partners`.
-    Partner(String),
-    /// An entry of `Others`.
-    Other(String),
+#[derive(Debug, Clone)]
+pub struct Slot {
+    label: String,
+    context: &'static Context,
+    key: Vec<String>,
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.label == other.label
+    }
+}
+impl Eq for Slot {}
+impl std::hash::Hash for Slot {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.label.hash(state);
+    }
 }
 
 impl Slot {
+    /// `refreshToken` of a context with one row, under a name of its own.
+    pub fn new(label: &str, context: &'static Context) -> Self {
+        Self { label: label.to_owned(), context, key: Vec::new() }
+    }
+    /// `refreshToken` of a row of a table.
+    fn of_row(folder: &str, context: &'static Context, key: String) -> Self {
+        Self { label: format!("{folder}/{key}"), context, key: vec![key] }
+    }
+    pub(crate) fn federation() -> Self {
+        Self::new("Federation", Federation::CONTEXT)
+    }
+    pub(crate) fn partner(name: String) -> Self {
+        Self::of_row("Partners", Partner::CONTEXT, name)
+    }
+    pub(crate) fn other(name: String) -> Self {
+        Self::of_row("Others", OtherIdentityProvider::CONTEXT, name)
+    }
+
     /// As logs, metrics and files name it.
-    pub(crate) fn label(&self) -> String {
-        match self {
-            Self::Federation => "Federation".to_owned(),
-            Self::Partner(name) => format!("Partners/{name}"),
-            Self::Other(name) => format!("Others/{name}"),
-        }
+    pub fn label(&self) -> String {
+        self.label.clone()
     }
     /// Context and key of its row.
     pub(crate) fn row(&self) -> (String, Vec<String>) {
-        match self {
-            Self::Federation => (Federation::CONTEXT.full_path(), Vec::new()),
-            Self::Partner(name) => (Partner::CONTEXT.full_path(), vec![name.clone()]),
-            Self::Other(name) => (OtherIdentityProvider::CONTEXT.full_path(), vec![name.clone()]),
-        }
+        (self.context.full_path(), self.key.clone())
     }
     /// The refresh token that it holds now.
-    pub(crate) fn token(&self, snapshot: &Snapshot) -> Secret {
-        match self {
-            Self::Federation => snapshot.get::<Federation>().refresh_token,
-            Self::Partner(name) => snapshot
-                .rows::<Partner>()
-                .into_iter()
-                .find(|row| row.name == *name)
-                .map(|row| row.refresh_token)
-                .unwrap_or_default(),
-            Self::Other(name) => snapshot
-                .rows::<OtherIdentityProvider>()
-                .into_iter()
-                .find(|row| row.name == *name)
-                .map(|row| row.refresh_token)
-                .unwrap_or_default(),
-        }
+    pub fn token(&self, snapshot: &Snapshot) -> Secret {
+        let key: Vec<&str> = self.key.iter().map(String::as_str).collect();
+        let row = match key.as_slice() {
+            [] => snapshot.rows_of(self.context).first(),
+            key => snapshot.row(self.context, key),
+        };
+        Secret::new(row.and_then(|row| row.text(self.context, REFRESH_TOKEN)).unwrap_or_default())
     }
 }
 
 /// Our registration as a client of a provider: what gets us access tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Registration {
-    pub(crate) provider: String,
-    pub(crate) client_id: String,
-    pub(crate) client_secret: Secret,
+pub struct Registration {
+    /// Name of the provider, for logs and alarms.
+    pub provider: String,
+    /// Id under which it knows us.
+    pub client_id: String,
+    /// Secret that belongs to the id.
+    pub client_secret: Secret,
     /// Base of its OAuth endpoints.
-    pub(crate) issuer_url: Url,
-    pub(crate) slot: Slot,
-    pub(crate) max_body: usize,
+    pub issuer_url: Url,
+    /// The refresh token.
+    pub slot: Slot,
+    /// Scope that access tokens are asked for with; `None` for what the refresh token has.
+    pub scope: Option<String>,
+    /// Most bytes of an answer.
+    pub max_body: usize,
 }
 
 /// A partner's organisations and its registration.
@@ -81,13 +101,45 @@ pub(crate) struct PartnerRegistration {
     pub(crate) registration: Registration,
 }
 
+/// What a token must be good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scopes {
+    /// Every one of these.
+    All(Vec<String>),
+    /// One of these; where there is none, no token will do.
+    Any(Vec<String>),
+}
+
+impl Scopes {
+    pub(crate) fn are_met(&self, own: &[String]) -> bool {
+        match self {
+            Self::All(wanted) => wanted.iter().all(|one| own.contains(one)),
+            Self::Any(wanted) => wanted.iter().any(|one| own.contains(one)),
+        }
+    }
+}
+
+/// Whose access tokens are checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// Those of users, at all providers and as `IdentityProviders` says.
+    Users,
+    /// Those of devices, at the provider of `IdentityProviders/Cisco`, whether it is enabled for users or not.
+    Devices {
+        /// Whether they are taken.
+        enabled: fn(&Snapshot) -> bool,
+        /// Scopes of which a token must have one, in place of those for users.
+        scopes: fn(&Snapshot) -> Vec<String>,
+    },
+}
+
 /// A provider that can be asked about access tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) issuer_name: String,
     pub(crate) token_info_url: Url,
-    pub(crate) scopes: Vec<String>,
+    pub(crate) scopes: Scopes,
     /// Organisations whose users are taken; empty for all.
     pub(crate) organizations: Vec<String>,
     pub(crate) registration: Registration,
@@ -139,7 +191,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// An `https` URL without credentials in it.
-fn url(text: &str) -> Option<Url> {
+pub(crate) fn url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     (url.scheme() == "https" && url.has_host() && plain).then_some(url)
@@ -147,23 +199,32 @@ fn url(text: &str) -> Option<Url> {
 
 impl Config {
     /// Reads the settings.
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, purpose: Purpose) -> Self {
         let mut config = Self {
             refresh_minutes: snapshot.get::<Federation>().refresh_minutes,
             roles: snapshot.rows::<AllowedRole>().into_iter().map(|row| row.name).collect(),
             role_scopes: snapshot.rows::<AllowedScope>().into_iter().map(|row| row.name).collect(),
             ..Self::default()
         };
-        config.cisco(snapshot);
+        config.cisco(snapshot, purpose);
+        if matches!(purpose, Purpose::Devices { .. }) {
+            return config;
+        }
         for row in snapshot.rows::<OtherIdentityProvider>().into_iter().filter(|row| row.enabled) {
             config.other(row);
         }
         config
     }
 
-    fn cisco(&mut self, snapshot: &Snapshot) {
+    fn cisco(&mut self, snapshot: &Snapshot, purpose: Purpose) {
         let settings = snapshot.get::<CiscoIdentityProvider>();
-        if !settings.enabled {
+        let (enabled, scopes) = match purpose {
+            Purpose::Users => {
+                (settings.enabled, Scopes::All(words(&snapshot.get::<IdentityProviderScopes>().scope)))
+            }
+            Purpose::Devices { enabled, scopes } => (enabled(snapshot), Scopes::Any(scopes(snapshot))),
+        };
+        if !enabled {
             return;
         }
         let mut fault = |name: &str| self.faults.push(format!("{CISCO}: {name} is missing or not usable"));
@@ -180,9 +241,10 @@ impl Config {
             client_secret: settings.client_secret.clone(),
             issuer_url: issuer_url.clone(),
             slot,
+            scope: None,
             max_body,
         };
-        let own = registration(federation.partner_name.map_or(Slot::Federation, Slot::Partner));
+        let own = registration(federation.partner_name.map_or_else(Slot::federation, Slot::partner));
         if let Some(url) = federation.url.as_deref().and_then(url) {
             self.federation = Some(FederationConfig { url, registration: own.clone() });
         }
@@ -197,14 +259,14 @@ impl Config {
             .into_iter()
             .map(|row| PartnerRegistration {
                 organizations: words(&row.organizations),
-                registration: registration(Slot::Partner(row.name)),
+                registration: registration(Slot::partner(row.name)),
             })
             .collect();
         self.providers.push(Arc::new(Provider {
             name: CISCO.to_owned(),
             issuer_name,
             token_info_url,
-            scopes: words(&snapshot.get::<IdentityProviderScopes>().scope),
+            scopes,
             organizations: words(&settings.organizations),
             registration: own,
             partners,
@@ -223,14 +285,15 @@ impl Config {
             client_id: row.client_id,
             client_secret: row.client_secret,
             issuer_url,
-            slot: Slot::Other(row.name.clone()),
+            slot: Slot::other(row.name.clone()),
+            scope: None,
             max_body: MAX_BODY,
         };
         self.providers.push(Arc::new(Provider {
             name: row.name,
             issuer_name: row.issuer_name,
             token_info_url,
-            scopes: words(&row.scope),
+            scopes: Scopes::All(words(&row.scope)),
             organizations: words(&row.organizations),
             registration,
             partners: Vec::new(),
