@@ -27,4 +27,4 @@ pub use raw::Raw;
 pub use screen::Screen;
 
 /// How long a wait may take before the test fails. Far above what anything needs, for loaded machines.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
