@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use openadp_xsi_schema::{
-    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, Channel, Document, DoNotDisturb, Element,
-    EventResponse, PushNotificationRegistration, ReadLimits, Subscription, read,
+    Channel, Document, Element, EventResponse, PushNotificationRegistration, ReadLimits, Services, Subscription,
+    read,
 };
 
 fn round<T: Document>(element: &Element) {
@@ -19,10 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         round::<Channel>(&element);
         round::<Subscription>(&element);
         round::<EventResponse>(&element);
-        round::<DoNotDisturb>(&element);
-        round::<CallForwardingAlways>(&element);
-        round::<CallForwardingBusy>(&element);
-        round::<CallForwardingNoAnswer>(&element);
+        round::<Services>(&element);
         round::<PushNotificationRegistration>(&element);
     }
 });

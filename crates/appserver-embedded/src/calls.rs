@@ -12,7 +12,7 @@ use openadp_appserver::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Longest free text that a client may keep with a call.
@@ -105,21 +105,21 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
         always: None,
         busy: None,
         no_answer: None,
+        call_waiting: false,
+        hides_itself: false,
+        sees_hidden: false,
+        refuses_hidden: false,
+        speed_dials: BTreeMap::new(),
     };
-    let services: Vec<(String,)> = sqlx::query_as("SELECT settings FROM services WHERE user_id = ?")
-        .bind(user.as_str())
-        .fetch_all(&mut *conn)
-        .await
-        .map_err(fault)?;
-    for (text,) in services {
-        match serde_json::from_str(&text).map_err(unreadable)? {
-            Service::CallForwardingAlways(s) => party.always = s.forward_to.filter(|_| s.active),
-            Service::CallForwardingBusy(s) => party.busy = s.forward_to.filter(|_| s.active),
-            Service::CallForwardingNoAnswer(s) => {
-                party.no_answer = s.forward_to.filter(|_| s.active).map(|to| (to, s.number_of_rings));
-            }
-            Service::DoNotDisturb(s) => party.do_not_disturb = s.active,
-        }
+    let services: Vec<(String, String)> =
+        sqlx::query_as("SELECT kind, settings FROM services WHERE user_id = ?")
+            .bind(user.as_str())
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(fault)?;
+    for (name, text) in services {
+        let Some(kind) = crate::services::kind_of(&name) else { continue };
+        party.apply(&Service { kind, settings: serde_json::from_str(&text).map_err(unreadable)? });
     }
     Ok(Some(party))
 }
@@ -212,7 +212,7 @@ async fn find(conn: &mut SqliteConnection, plan: &Party, dialled: &Dialled) -> P
 
 /// Resolves a way, putting everybody on it on the board.
 async fn resolve(conn: &mut SqliteConnection, board: &mut Board, wish: RouteWish) -> PortResult<Route> {
-    let mut router = Router::new(wish.caller, wish.plan, wish.dialled, wish.hops);
+    let mut router = Router::new(wish);
     loop {
         let (plan, dialled) = router.lookup();
         let found = match board.party(plan) {
@@ -231,13 +231,12 @@ async fn resolve(conn: &mut SqliteConnection, board: &mut Board, wish: RouteWish
 
 /// Where a call of a subscriber to an address would be led now; nothing is changed.
 pub(crate) async fn route(shared: &Shared, user: &UserId, address: &str) -> PortResult<Route> {
-    let dialled = Dialled::parse(address).map_err(Refusal::BadAddress)?;
     let mut tx = shared.db.snapshot().await?;
     let mut board = board(shared, shared.db.now());
     if !load_around(&mut tx, &mut board, user).await? {
         return Err(NO_USER);
     }
-    let wish = RouteWish { caller: user.clone(), plan: user.clone(), dialled, hops: 0 };
+    let wish = engine::first_wish(&board, user, address)?;
     resolve(&mut tx, &mut board, wish).await
 }
 
@@ -406,7 +405,6 @@ async fn user_exists(conn: &mut SqliteConnection, user: &UserId) -> PortResult<(
 impl CallControl for Calls {
     async fn dial(&self, user: &UserId, address: &str, options: &DialOptions) -> PortResult<CallStart> {
         let shared = &self.shared;
-        let dialled = Dialled::parse(address).map_err(Refusal::BadAddress)?;
         let info = options.info.as_ref().map(|text| text.chars().take(MAX_INFO_CHARACTERS).collect());
         let mut tx = shared.overload.turn(&shared.db).await?;
         let mut board = board(shared, tx.now);
@@ -417,7 +415,7 @@ impl CallControl for Calls {
             .correlation_id
             .as_ref()
             .map(|id| id.chars().filter(|c| !c.is_control()).take(MAX_INFO_CHARACTERS).collect());
-        let wish = RouteWish { caller: user.clone(), plan: user.clone(), dialled, hops: 0 };
+        let wish = engine::first_wish(&board, user, address)?;
         let route = resolve(tx.conn(), &mut board, wish).await?;
         let (link,): (i64,) = sqlx::query_as("INSERT INTO links (next_half) VALUES (0) RETURNING link")
             .fetch_one(tx.conn())

@@ -166,6 +166,7 @@ impl Db {
         let migrations = vec![
             step(1, "init", include_str!("../migrations/0001_init.sql")),
             step(2, "logins", include_str!("../migrations/0002_logins.sql")),
+            step(3, "services", include_str!("../migrations/0003_services.sql")),
         ];
         Migrator::with_migrations(migrations)
             .run(&write)

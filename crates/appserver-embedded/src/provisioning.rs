@@ -240,11 +240,11 @@ impl Provisioning {
         .await
         .map_err(conflict("number, extension or group"))?;
         // Services that were taken away since do not come back by repetition.
-        for kind in ServiceKind::ALL.into_iter().filter(|_| known.is_none()) {
+        for kind in ServiceKind::ALL.iter().copied().filter(|_| known.is_none()) {
             sqlx::query("INSERT INTO services VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
                 .bind(s.user_id.as_str())
                 .bind(kind.display_name())
-                .bind(json(&default_service(kind))?)
+                .bind(json(&Service::new(kind).settings)?)
                 .execute(tx.conn())
                 .await
                 .map_err(fault)?;
@@ -398,7 +398,7 @@ impl Provisioning {
             sqlx::query("INSERT INTO services VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
                 .bind(user.as_str().to_owned())
                 .bind(kind.display_name())
-                .bind(json(&default_service(kind))?)
+                .bind(json(&Service::new(kind).settings)?)
         } else {
             sqlx::query("DELETE FROM services WHERE user_id = ? AND kind = ?")
                 .bind(user.as_str().to_owned())
@@ -545,25 +545,6 @@ impl Provisioning {
         .await
         .map_err(fault)?;
         tx.commit().await
-    }
-}
-
-/// A service as it is when it is given.
-fn default_service(kind: ServiceKind) -> Service {
-    match kind {
-        ServiceKind::CallForwardingAlways => {
-            Service::CallForwardingAlways(openadp_appserver::CallForwardingAlways::default())
-        }
-        ServiceKind::CallForwardingBusy => {
-            Service::CallForwardingBusy(openadp_appserver::CallForwardingBusy::default())
-        }
-        ServiceKind::CallForwardingNoAnswer => {
-            Service::CallForwardingNoAnswer(openadp_appserver::CallForwardingNoAnswer {
-                number_of_rings: 3,
-                ..Default::default()
-            })
-        }
-        ServiceKind::DoNotDisturb => Service::DoNotDisturb(openadp_appserver::DoNotDisturb::default()),
     }
 }
 

@@ -4,11 +4,19 @@ use crate::db::{count, fault, json, unreadable};
 use crate::engine::Dialled;
 use crate::{Shared, events};
 use async_trait::async_trait;
-use openadp_appserver::{Event, PortError, PortResult, Service, ServiceKind, Services, UserId};
+use openadp_appserver::{
+    Event, Member, MemberKind, Patch, PortError, PortResult, Service, ServiceKind, Services, Setting,
+    Settings, UserId,
+};
 use std::sync::Arc;
 
 pub(crate) struct UserServices {
     pub(crate) shared: Arc<Shared>,
+}
+
+/// The kind that a row is of; none for one of another release.
+pub(crate) fn kind_of(name: &str) -> Option<ServiceKind> {
+    ServiceKind::ALL.iter().copied().find(|kind| kind.display_name() == name)
 }
 
 /// Why there is no such service of this subscriber.
@@ -24,29 +32,20 @@ async fn missing(shared: &Shared, user: &UserId, kind: ServiceKind) -> PortError
     }
 }
 
-/// Checks settings and brings them into their stored form.
-fn checked(mut service: Service) -> PortResult<Service> {
-    let (active, forward_to) = match &mut service {
-        Service::CallForwardingAlways(s) => (s.active, Some(&mut s.forward_to)),
-        Service::CallForwardingBusy(s) => (s.active, Some(&mut s.forward_to)),
-        Service::CallForwardingNoAnswer(s) => {
-            if s.number_of_rings == 1 || s.number_of_rings > 20 {
-                return Err(PortError::Invalid { field: "numberOfRings", reason: "0 or 2 to 20".to_owned() });
+/// Whether every number among the settings can be dialled.
+fn check_numbers(members: &'static [Member], settings: &Settings) -> PortResult<()> {
+    for member in members {
+        match (&member.kind, settings.get(member.name)) {
+            (MemberKind::Number, Some(Setting::Text(number))) => {
+                Dialled::parse(number).map_err(|reason| PortError::Invalid { field: member.name, reason })?;
             }
-            (s.active, Some(&mut s.forward_to))
-        }
-        Service::DoNotDisturb(s) => (s.active, None),
-    };
-    if let Some(forward_to) = forward_to {
-        *forward_to = forward_to.take().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let invalid = |reason: String| PortError::Invalid { field: "forwardToPhoneNumber", reason };
-        match forward_to {
-            Some(text) => drop(Dialled::parse(text).map_err(invalid)?),
-            None if active => return Err(invalid("must be set to activate forwarding".to_owned())),
-            None => {}
+            (MemberKind::Entries { members, .. }, Some(Setting::Entries(entries))) => {
+                entries.iter().try_for_each(|entry| check_numbers(members, entry))?;
+            }
+            _ => {}
         }
     }
-    Ok(service)
+    Ok(())
 }
 
 #[async_trait]
@@ -62,8 +61,7 @@ impl Services for UserServices {
         if rows.is_empty() {
             return Err(PortError::NotFound { what: "user" });
         }
-        let kind = |name: &str| ServiceKind::ALL.into_iter().find(|kind| kind.display_name() == name);
-        Ok(rows.iter().filter_map(|(name,)| name.as_deref().and_then(kind)).collect())
+        Ok(rows.iter().filter_map(|(name,)| name.as_deref().and_then(kind_of)).collect())
     }
 
     async fn service(&self, user: &UserId, kind: ServiceKind) -> PortResult<(u64, Service)> {
@@ -78,37 +76,123 @@ impl Services for UserServices {
         .await
         .map_err(fault)?;
         match row {
-            Some((position, text)) => Ok((count(position), serde_json::from_str(&text).map_err(unreadable)?)),
+            Some((position, text)) => {
+                let settings = serde_json::from_str(&text).map_err(unreadable)?;
+                Ok((count(position), Service { kind, settings }))
+            }
             None => Err(missing(&self.shared, user, kind).await),
         }
     }
 
-    async fn set_service(&self, user: &UserId, service: Service) -> PortResult<()> {
-        let service = checked(service)?;
-        let text = json(&service)?;
+    async fn change_service(&self, user: &UserId, kind: ServiceKind, patch: Patch) -> PortResult<()> {
         let mut tx = self.shared.db.begin().await?;
         let before: Option<(String,)> =
             sqlx::query_as("SELECT settings FROM services WHERE user_id = ? AND kind = ?")
                 .bind(user.as_str())
-                .bind(service.kind().display_name())
+                .bind(kind.display_name())
                 .fetch_optional(tx.conn())
                 .await
                 .map_err(fault)?;
         let Some((before,)) = before else {
             drop(tx);
-            return Err(missing(&self.shared, user, service.kind()).await);
+            return Err(missing(&self.shared, user, kind).await);
         };
-        if before == text {
+        let mut service = Service { kind, settings: serde_json::from_str(&before).map_err(unreadable)? };
+        let former = service.clone();
+        service.change(patch)?;
+        check_numbers(kind.spec().members, &service.settings)?;
+        if service == former {
             return Ok(());
         }
         sqlx::query("UPDATE services SET settings = ? WHERE user_id = ? AND kind = ?")
-            .bind(text)
+            .bind(json(&service.settings)?)
             .bind(user.as_str())
-            .bind(service.kind().display_name())
+            .bind(kind.display_name())
             .execute(tx.conn())
             .await
             .map_err(fault)?;
         events::append(&mut tx, user, &Event::Service(service)).await?;
         tx.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openadp_appserver::{ACTIVE, FORWARD_TO, NUMBER_OF_RINGS, RING_SPLASH};
+    use sqlx::Connection as _;
+
+    /// What a store of the release before held becomes what is written now, and so do events that nobody has read yet.
+    #[tokio::test]
+    async fn settings_of_an_older_store_are_taken_over() {
+        let mut db = sqlx::SqliteConnection::connect("sqlite::memory:").await.expect("opens");
+        sqlx::raw_sql(include_str!("../migrations/0001_init.sql")).execute(&mut db).await.expect("made");
+        let number = |to: Option<&str>| to.map_or("null".to_owned(), |to| format!("\"{to}\""));
+        let forwards = |kind: &str, more: &str, active: bool, to: Option<&str>| {
+            format!("{{\"{kind}\":{{\"active\":{active},\"forward_to\":{}{more}}}}}", number(to))
+        };
+        let service = Service::new;
+        let cases = [
+            (
+                r#"{"DoNotDisturb":{"active":true,"ring_splash":false}}"#.to_owned(),
+                service(ServiceKind::DoNotDisturb).with(ACTIVE, true),
+            ),
+            (
+                forwards("CallForwardingAlways", ",\"ring_splash\":true", false, None),
+                service(ServiceKind::CallForwardingAlways).with(RING_SPLASH, true),
+            ),
+            (
+                forwards("CallForwardingBusy", "", true, Some("+12125550101")),
+                service(ServiceKind::CallForwardingBusy).with(ACTIVE, true).with(FORWARD_TO, "+12125550101"),
+            ),
+            (
+                forwards("CallForwardingNoAnswer", ",\"number_of_rings\":0", false, Some("1002")),
+                service(ServiceKind::CallForwardingNoAnswer)
+                    .with(NUMBER_OF_RINGS, 0)
+                    .with(FORWARD_TO, "1002"),
+            ),
+        ];
+        sqlx::raw_sql("PRAGMA foreign_keys = off; INSERT INTO users VALUES ('alice@lab', 'acme', 'north', 'Alice', 'Ng', \
+             NULL, NULL, '1', NULL, NULL, NULL, NULL, NULL, 'alice@lab', 0)")
+            .execute(&mut db)
+            .await
+            .expect("a user");
+        for (old, new) in &cases {
+            sqlx::query("INSERT INTO services VALUES ('alice@lab', ?, ?)")
+                .bind(new.kind.display_name())
+                .bind(old)
+                .execute(&mut db)
+                .await
+                .expect("a service");
+            sqlx::query("INSERT INTO feed VALUES (NULL, 1, 'alice@lab', 'acme', 'north', 0, NULL, ?)")
+                .bind(format!("{{\"Service\":{old}}}"))
+                .execute(&mut db)
+                .await
+                .expect("an event");
+        }
+        let hook = "INSERT INTO feed VALUES (NULL, 2, 'alice@lab', 'acme', 'north', 0, NULL, '{\"Hook\":\"OnHook\"}')";
+        sqlx::query(hook).execute(&mut db).await.expect("an event");
+        sqlx::raw_sql(include_str!("../migrations/0003_services.sql"))
+            .execute(&mut db)
+            .await
+            .expect("migrated");
+
+        let events: Vec<(String,)> = sqlx::query_as("SELECT event FROM feed ORDER BY position")
+            .fetch_all(&mut db)
+            .await
+            .expect("events");
+        let events: Vec<Event> =
+            events.iter().map(|(text,)| serde_json::from_str(text).expect("an event of today")).collect();
+        let services: Vec<Event> = cases.iter().map(|(_, new)| Event::Service(new.clone())).collect();
+        assert_eq!(events.split_last().map(|(_, services)| services), Some(services.as_slice()));
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT kind, settings FROM services").fetch_all(&mut db).await.expect("services");
+        assert_eq!(rows.len(), ServiceKind::ALL.len());
+        for (name, text) in rows {
+            let kind = kind_of(&name).expect("a kind of today");
+            let settings: Settings = serde_json::from_str(&text).expect("settings of today");
+            let expected = cases.iter().find(|(_, new)| new.kind == kind).map(|(_, new)| new.clone());
+            assert_eq!(settings, expected.unwrap_or_else(|| service(kind)).settings, "{name}");
+        }
     }
 }

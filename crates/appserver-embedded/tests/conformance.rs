@@ -18,6 +18,7 @@ macro_rules! parts {
 
 parts!(
     call_limits,
+    call_services,
     calls,
     credentials,
     devices,

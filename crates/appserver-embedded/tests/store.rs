@@ -8,9 +8,8 @@ use openadp_appserver::conformance::{
     ALICE, BO, CAROL, DAN, DEVICE, Fixture as _, OTHER_DEVICE, SUBSCRIBERS,
 };
 use openadp_appserver::{
-    Call, CallAction, CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, CallId, CallLogKind,
-    CallPersonality, CallState, CallType, DialOptions, DoNotDisturb, FeedEvent, HookStatus, PortError, Ports,
-    Service, UserId,
+    ACTIVE, Call, CallAction, CallId, CallLogKind, CallPersonality, CallState, CallType, DialOptions,
+    FORWARD_TO, FeedEvent, HookStatus, NUMBER_OF_RINGS, PortError, Ports, ServiceKind, UserId,
 };
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -95,23 +94,21 @@ async fn random_actions_through_two_processes_leave_no_impossible_call() {
                     ports.calls.dial(&person.id(), other.number, &DialOptions::default()).await.map(drop)
                 }
                 3 => {
-                    let forward_to = Some(other.number.to_owned());
-                    let active = dice.roll(2) == 0;
-                    let service = match dice.roll(4) {
-                        0 => Service::DoNotDisturb(DoNotDisturb { active, ring_splash: false }),
-                        1 => Service::CallForwardingBusy(CallForwardingBusy { active, forward_to }),
-                        2 => Service::CallForwardingAlways(CallForwardingAlways {
-                            active,
-                            forward_to,
-                            ring_splash: false,
-                        }),
-                        _ => Service::CallForwardingNoAnswer(CallForwardingNoAnswer {
-                            active,
-                            forward_to,
-                            number_of_rings: 2,
-                        }),
+                    let active = (ACTIVE, Some(if dice.roll(2) == 0 { "true" } else { "false" }));
+                    let to = (FORWARD_TO, Some(other.number));
+                    let (kind, wishes) = match dice.roll(6) {
+                        0 => (ServiceKind::DoNotDisturb, vec![active]),
+                        1 => (ServiceKind::CallForwardingBusy, vec![active, to]),
+                        2 => (ServiceKind::CallForwardingAlways, vec![active, to]),
+                        3 => (ServiceKind::CallWaiting, vec![active]),
+                        4 => (ServiceKind::CallingLineIdDeliveryBlocking, vec![active]),
+                        _ => (
+                            ServiceKind::CallForwardingNoAnswer,
+                            vec![active, to, (NUMBER_OF_RINGS, Some("2"))],
+                        ),
                     };
-                    ports.services.set_service(&person.id(), service).await
+                    let patch = kind.patch(&wishes).expect("good values");
+                    ports.services.change_service(&person.id(), kind, patch).await
                 }
                 4 => {
                     node.advance(Duration::from_secs(8)).await;

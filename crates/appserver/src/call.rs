@@ -18,6 +18,31 @@ pub struct Address {
     pub country_code: Option<String>,
 }
 
+impl Address {
+    /// The address of a number, an extension or a SIP address; numbers that begin with `+` get their country code.
+    pub fn of(value: &str) -> Self {
+        let country_code = value.strip_prefix('+').and_then(country_code).map(str::to_owned);
+        Self { value: value.to_owned(), country_code }
+    }
+}
+
+/// The country code that an E.164 number begins with (ITU-T E.164 Annex, list of 2016): zones 1 and 7 have one digit, the
+/// pairs below two, all others three.
+fn country_code(digits: &str) -> Option<&str> {
+    const TWO: &[&str] = &[
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48",
+        "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81",
+        "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
+    ];
+    let length = match digits.as_bytes().first()? {
+        b'1' | b'7' => 1,
+        b'0' => return None,
+        _ if digits.get(..2).is_some_and(|pair| TWO.contains(&pair)) => 2,
+        _ => 3,
+    };
+    digits.get(..length)
+}
+
 /// Part of this party in the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallPersonality {
@@ -88,6 +113,8 @@ pub enum ReleasingParty {
 pub enum InternalReleaseCause {
     /// The called party is busy or does not want to be disturbed.
     Busy,
+    /// The called party takes no calls of this kind.
+    Forbidden,
     /// Nobody answered in time.
     RequestTimeout,
     /// Not available now.
@@ -290,4 +317,24 @@ pub trait CallControl: Send + Sync {
     /// # Errors
     /// `NotFound` for an unknown user.
     async fn clear_call_logs(&self, user: &UserId) -> PortResult<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_country_code() {
+        for (value, code) in [
+            ("+442079460123", Some("44")),
+            ("+12125550101", Some("1")),
+            ("+353861234567", Some("353")),
+            ("+0", None),
+            ("+", None),
+            ("1002", None),
+            ("sip:bo@lab.example", None),
+        ] {
+            assert_eq!(Address::of(value).country_code.as_deref(), code, "{value}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ mod calls;
 mod events;
 mod records;
 
-pub use calls::{call_limits, calls, forwarding, no_answer, transfers};
+pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
 pub use events::{feed, request_ids, subscriptions, two_processes};
 pub use records::{credentials, devices, directory, garbage, push_registrations, services};
 
@@ -183,6 +183,7 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     push_registrations(&make().await).await;
     calls(&make().await).await;
     forwarding(&make().await).await;
+    call_services(&make().await).await;
     no_answer(&make().await).await;
     transfers(&make().await).await;
     call_limits(&make().await).await;
@@ -247,7 +248,7 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
     own.map(|event| match &event.event {
         Event::Call { kind, call } => format!("{kind:?} {:?}", call.state),
         Event::Hook(status) => format!("{status:?}"),
-        Event::Service(service) => format!("Service {}", service.kind().display_name()),
+        Event::Service(service) => format!("Service {}", service.kind.display_name()),
         Event::PushRegistrations => "PushRegistrations".to_owned(),
         Event::CredentialsChanged => "CredentialsChanged".to_owned(),
         Event::SubscriberDeleted => "SubscriberDeleted".to_owned(),
@@ -258,4 +259,10 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
 /// The time now, milliseconds since 1970.
 fn now(ports: &Ports) -> i64 {
     crate::epoch_millis(ports.clock.now())
+}
+
+/// Changes plain members of a service.
+async fn change(ports: &Ports, user: &UserId, kind: ServiceKind, wishes: &[(&'static str, Option<&str>)]) {
+    let patch = good(kind.patch(wishes));
+    good(ports.services.change_service(user, kind, patch).await);
 }

@@ -41,8 +41,9 @@ pub use feed::{CallEventKind, Event, EventFeed, FeedEvent};
 pub use logins::Logins;
 pub use push::{DeviceToken, PushRegistration, PushRegistrations};
 pub use service::{
-    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, Service, ServiceKind,
-    Services,
+    ACTIVE, FORWARD_TO, Member, MemberKind, NUMBER_OF_RINGS, PHONE_NUMBER, PREFIX, Patch, RING_SPLASH,
+    SPEED_CODE, SPEED_DIAL_8, SPEED_DIAL_100, Service, ServiceKind, ServiceSpec, Services, Setting, Settings,
+    Wish,
 };
 pub use subscription::{
     ChannelRecord, EventSubscriptions, Owner, SubscriptionRecord, SubscriptionTarget, TerminationReason,

@@ -244,11 +244,14 @@ impl Call<'_> {
         owner_of(self.principal)
     }
 
+    /// The document of the request.
+    pub(crate) fn document(&self, root: &str) -> Result<&Element, ApiError> {
+        self.document.ok_or_else(|| ApiError::BadDocument { reason: format!("{root} is missing") })
+    }
+
     /// The document of the request, as a type.
     pub(crate) fn read<T: Document>(&self) -> Result<T, ApiError> {
-        let element = self
-            .document
-            .ok_or_else(|| ApiError::BadDocument { reason: format!("{} is missing", T::ROOT) })?;
+        let element = self.document(T::ROOT)?;
         T::from_element(element).map_err(|error| ApiError::BadDocument { reason: error.to_string() })
     }
 }

@@ -1,10 +1,11 @@
 //! What the application server says, as XSI documents: each mapping once.
 
 use crate::delivery::{Package, Packages, StateKind};
+use crate::services;
 use openadp_appserver as port;
-use openadp_appserver::{Event, PortError, PortResult, Ports, ServiceKind, UserId};
+use openadp_appserver::{Event, PortError, PortResult, Ports, UserId};
 use openadp_xsi_schema as wire;
-use openadp_xsi_schema::{CallEventType, EventData, Flag, Patch, ServiceDocument};
+use openadp_xsi_schema::{CallEventType, EventData, Flag};
 use std::sync::Arc;
 
 /// An address.
@@ -34,6 +35,7 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
         release_cause: call.release_cause.map(|cause| wire::ReleaseCause {
             internal_release_cause: Some(match cause {
                 port::InternalReleaseCause::Busy => wire::InternalReleaseCause::Busy,
+                port::InternalReleaseCause::Forbidden => wire::InternalReleaseCause::Forbidden,
                 port::InternalReleaseCause::RequestTimeout => wire::InternalReleaseCause::RequestTimeout,
                 port::InternalReleaseCause::TemporarilyUnavailable => {
                     wire::InternalReleaseCause::TemporarilyUnavailable
@@ -90,50 +92,6 @@ pub(crate) fn hook(status: port::HookStatus) -> wire::HookState {
     }
 }
 
-/// A number that calls are forwarded to, as an address; without a value there is no element.
-fn forward_to(number: Option<&String>) -> Patch<wire::Address> {
-    Patch::of(number.map(|number| wire::Address::of(number, None)))
-}
-
-/// A service with all its settings.
-pub(crate) fn service(service: &port::Service) -> ServiceDocument {
-    match service {
-        port::Service::CallForwardingAlways(s) => {
-            ServiceDocument::CallForwardingAlways(wire::CallForwardingAlways {
-                active: Some(s.active),
-                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
-                ring_splash: Some(s.ring_splash),
-            })
-        }
-        port::Service::CallForwardingBusy(s) => {
-            ServiceDocument::CallForwardingBusy(wire::CallForwardingBusy {
-                active: Some(s.active),
-                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
-            })
-        }
-        port::Service::CallForwardingNoAnswer(s) => {
-            ServiceDocument::CallForwardingNoAnswer(wire::CallForwardingNoAnswer {
-                active: Some(s.active),
-                forward_to_phone_number: forward_to(s.forward_to.as_ref()),
-                number_of_rings: Some(s.number_of_rings),
-            })
-        }
-        port::Service::DoNotDisturb(s) => ServiceDocument::DoNotDisturb(wire::DoNotDisturb {
-            active: Some(s.active),
-            ring_splash: Some(s.ring_splash),
-        }),
-    }
-}
-
-fn service_event_type(kind: ServiceKind) -> &'static str {
-    match kind {
-        ServiceKind::CallForwardingAlways => "CallForwardingAlwaysEvent",
-        ServiceKind::CallForwardingBusy => "CallForwardingBusyEvent",
-        ServiceKind::CallForwardingNoAnswer => "CallForwardingNoAnswerEvent",
-        ServiceKind::DoNotDisturb => "DoNotDisturbEvent",
-    }
-}
-
 /// The data of a feed event; `None` for what no package carries or what needs a look at a port first.
 pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
     let data = match event {
@@ -156,7 +114,9 @@ pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
             &call(half),
         ),
         Event::Hook(status) => EventData::hook_status(hook(*status)),
-        Event::Service(changed) => EventData::service(&service(changed)),
+        Event::Service(changed) => {
+            EventData::service(changed.kind.spec().event?, services::document(changed))
+        }
         Event::CredentialsChanged | Event::PushRegistrations | Event::SubscriberDeleted => return None,
     };
     Some(Arc::new(data))
@@ -223,10 +183,14 @@ pub(crate) async fn state(
             match ports.services.service(user, kind).await {
                 Ok((at, found)) => {
                     position = position.min(at);
-                    events.push(Arc::new(EventData::service(&service(&found))));
+                    if let Some(event) = kind.spec().event {
+                        events.push(Arc::new(EventData::service(event, services::document(&found))));
+                    }
                 }
                 Err(PortError::NotAssigned { .. }) => {
-                    events.push(Arc::new(EventData::service_unassigned(service_event_type(kind))));
+                    if let Some(event) = kind.spec().event {
+                        events.push(Arc::new(EventData::service_unassigned(event)));
+                    }
                 }
                 Err(error) => return Err(error),
             }

@@ -19,6 +19,7 @@ mod events;
 mod limits;
 mod paging;
 mod request;
+mod services;
 mod settings;
 mod text;
 

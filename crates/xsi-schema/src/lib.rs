@@ -3,12 +3,12 @@
 //! A document is an [`Element`] tree on its way between bytes and a typed value:
 //!
 //! ```
-//! use openadp_xsi_schema::{Document, DoNotDisturb, Element, ReadLimits, read_xml};
-//! let bytes = br#"<DoNotDisturb xmlns="http://schema.broadsoft.com/xsi"><active>true</active></DoNotDisturb>"#;
+//! use openadp_xsi_schema::{Document, Element, ReadLimits, Services, read_xml};
+//! let bytes = br#"<Services xmlns="http://schema.broadsoft.com/xsi"><service><name>Privacy</name></service></Services>"#;
 //! let element: Element = read_xml(bytes, &ReadLimits::default())?;
-//! let document = DoNotDisturb::from_element(&element)?;
-//! assert_eq!(document.active, Some(true));
-//! assert!(document.to_element().to_xml().ends_with("<active>true</active></DoNotDisturb>"));
+//! let document = Services::from_element(&element)?;
+//! assert_eq!(document.services[0].name, "Privacy");
+//! assert!(document.to_element().to_xml().ends_with("<service><name>Privacy</name></service></Services>"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -17,6 +17,20 @@ pub(crate) struct RouteWish {
     pub(crate) dialled: Dialled,
     /// Forwardings so far.
     pub(crate) hops: u32,
+    /// Whether the caller hides from who is called.
+    pub(crate) hidden: bool,
+}
+
+/// The way that a new call of a user needs.
+pub(crate) fn first_wish(board: &Board, user: &UserId, address: &str) -> Result<RouteWish, Refusal> {
+    let party = board.party(user).ok_or(Refusal::NotFound)?;
+    Ok(RouteWish {
+        caller: user.clone(),
+        plan: user.clone(),
+        dialled: party.dialled(address)?,
+        hops: 0,
+        hidden: party.hides_itself,
+    })
 }
 
 /// Which way an action on a call needs, if any; the action itself checks everything else.
@@ -31,7 +45,7 @@ pub(crate) fn wish(
     let (address, hops) = match action {
         CallAction::BlindTransfer { address } => {
             let hops = if half.ringing { half.hops + 1 } else { 0 };
-            (Dialled::parse(address).map_err(Refusal::BadAddress)?, hops)
+            (party.dialled(address)?, hops)
         }
         CallAction::Release if half.ringing => {
             match party.no_answer.as_ref().map(|(to, _)| Dialled::parse(to)) {
@@ -50,11 +64,18 @@ pub(crate) fn wish(
         | CallAction::Reconnect
         | CallAction::ConsultTransfer { .. } => return Ok(None),
     };
-    let Some(caller) = half.peer.as_ref().and_then(|peer| board.half(peer)) else { return Ok(None) };
+    let Some(peer) = &half.peer else { return Ok(None) };
+    let Some(caller) = board.half(peer) else { return Ok(None) };
     if hops > board.limits.redirections {
         return Ok(None);
     }
-    Ok(Some(RouteWish { caller: caller.owner.clone(), plan: user.clone(), dialled: address, hops }))
+    Ok(Some(RouteWish {
+        caller: caller.owner.clone(),
+        plan: user.clone(),
+        dialled: address,
+        hops,
+        hidden: board.is_hidden(peer),
+    }))
 }
 
 /// Starts a call. The caller's own phone is taken to pick up at once.
@@ -92,17 +113,17 @@ fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
     let Some(half) = board.half(from) else { return };
     let (caller, link) = (half.owner.clone(), half.link);
     for forward in &route.forwards {
-        let remote = board.remote(&forward.by, &caller);
+        let Some(remote) = board.other_end(&forward.by, from) else { continue };
         if matches!(route.end, End::Ring(_)) {
             let id = board.create(link, &forward.by, CallPersonality::Terminator, remote, route.hops);
             board.detach(&id, CallEventKind::Forwarded, forward.to.clone(), forward.reason);
         } else {
-            missed(board, &forward.by, &caller, from);
+            missed(board, &forward.by, from);
         }
     }
     let cause = match &route.end {
         End::Ring(called) => {
-            let remote = board.remote(called, &caller);
+            let Some(remote) = board.other_end(called, from) else { return };
             let id = board.create(link, called, CallPersonality::Terminator, remote, route.hops);
             board.edit(&id, |half| {
                 half.ringing = true;
@@ -129,9 +150,11 @@ fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
             return;
         }
         End::Busy(called) => {
-            missed(board, called, &caller, from);
+            missed(board, called, from);
             InternalReleaseCause::Busy
         }
+        // It does not want to know.
+        End::Refused => InternalReleaseCause::Forbidden,
         End::Caller => InternalReleaseCause::Busy,
         End::Unknown => InternalReleaseCause::UserNotFound,
         End::TooManyForwards => InternalReleaseCause::TemporarilyUnavailable,
@@ -141,8 +164,8 @@ fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
 }
 
 /// Logs a call that did not even ring.
-fn missed(board: &mut Board, called: &UserId, caller: &UserId, from: &CallId) {
-    let remote = board.remote(called, caller);
+fn missed(board: &mut Board, called: &UserId, from: &CallId) {
+    let Some(remote) = board.other_end(called, from) else { return };
     let entry = log_entry(CallLogKind::Missed, &remote, board.now, from);
     board.logs.push((called.clone(), entry));
 }
@@ -354,6 +377,7 @@ fn blind_transfer(board: &mut Board, id: &CallId, route: Option<&Route>) -> Resu
     };
     match &route.end {
         End::Ring(_) => {}
+        End::Refused => return Err(Refusal::WrongState("the destination refuses the call".to_owned())),
         End::Busy(_) | End::Caller => return Err(Refusal::WrongState("the destination is busy".to_owned())),
         End::TooManyForwards => {
             return Err(Refusal::WrongState("the destination cannot be reached".to_owned()));
@@ -420,10 +444,8 @@ fn consult_transfer(
         board.release(id, ReleasingParty::Local, None, RingEnd::Cancelled);
     }
     merge_links(board, links.0, links.1);
-    for (id, peer, viewer, other) in
-        [(&left, &right, &left_user, &right_user), (&right, &left, &right_user, &left_user)]
-    {
-        let remote = board.remote(viewer, other);
+    for (id, peer, viewer) in [(&left, &right, &left_user), (&right, &left, &right_user)] {
+        let remote = board.other_end(viewer, peer).ok_or(Refusal::NotFound)?;
         board.edit(id, |half| {
             half.peer = Some(peer.clone());
             half.call.remote = remote;

@@ -102,9 +102,9 @@ impl Dialled {
     /// The address as documents show it.
     pub(crate) fn address(&self) -> Address {
         match self {
-            Self::International(number) => e164(number),
-            Self::Digits(digits) => Address { value: digits.clone(), country_code: None },
-            Self::Sip(address) => Address { value: format!("sip:{address}"), country_code: None },
+            Self::International(number) => Address::of(number),
+            Self::Digits(digits) => Address::of(digits),
+            Self::Sip(address) => Address::of(&format!("sip:{address}")),
         }
     }
 }
@@ -112,29 +112,6 @@ impl Dialled {
 fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let head = text.get(..scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then(|| text.get(scheme.len()..).unwrap_or_default())
-}
-
-/// An E.164 number with its country code.
-pub(crate) fn e164(number: &str) -> Address {
-    let digits = number.trim_start_matches('+');
-    Address { value: number.to_owned(), country_code: country_code(digits).map(str::to_owned) }
-}
-
-/// The country code that an E.164 number begins with (ITU-T E.164 Annex, list of 2016): zones 1 and 7 have one digit, the
-/// pairs below two, all others three.
-fn country_code(digits: &str) -> Option<&str> {
-    const TWO: &[&str] = &[
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48",
-        "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81",
-        "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
-    ];
-    let length = match digits.as_bytes().first()? {
-        b'1' | b'7' => 1,
-        b'0' => return None,
-        _ if digits.get(..2).is_some_and(|pair| TWO.contains(&pair)) => 2,
-        _ => 3,
-    };
-    digits.get(..length)
 }
 
 #[cfg(test)]
@@ -165,10 +142,6 @@ mod tests {
         assert!(digits.candidates("44").contains(&Candidate::Number("+442079460123".into())));
         let sip = Dialled::parse("sip:+12125550101@lab.example").expect("sip");
         assert!(sip.candidates("1").contains(&Candidate::Number("+12125550101".into())));
-        assert_eq!(e164("+442079460123").country_code.as_deref(), Some("44"));
-        assert_eq!(e164("+12125550101").country_code.as_deref(), Some("1"));
-        assert_eq!(e164("+353861234567").country_code.as_deref(), Some("353"));
-        assert_eq!(e164("+0").country_code, None);
     }
 
     proptest! {

@@ -11,16 +11,20 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use actions::{RouteWish, act, dial, no_answer, release_all, wish};
-pub(crate) use address::{Candidate, Dialled, e164};
+pub(crate) use actions::{RouteWish, act, dial, first_wish, no_answer, release_all, wish};
+pub(crate) use address::{Candidate, Dialled};
 pub(crate) use route::{End, Route, Router};
 
 use openadp_appserver::{
     Address, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState, CallType,
-    Event, HookStatus, InternalReleaseCause, Redirect, ReleasingParty, RemoteParty, UserId,
+    Event, HookStatus, InternalReleaseCause, NUMBER_OF_RINGS, PHONE_NUMBER, PREFIX, Redirect, ReleasingParty,
+    RemoteParty, SPEED_CODE, SPEED_DIAL_8, SPEED_DIAL_100, Service, ServiceKind, Settings, UserId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What is dialled before a code of Speed Dial 100, where nothing else is set.
+const DEFAULT_PREFIX: &str = "#";
 
 /// A subscriber as the engine sees it.
 #[derive(Debug, Clone)]
@@ -42,6 +46,62 @@ pub(crate) struct Party {
     pub(crate) busy: Option<String>,
     /// Call Forwarding No Answer, where active, with its rings.
     pub(crate) no_answer: Option<(String, u32)>,
+    /// Takes a call while it has another.
+    pub(crate) call_waiting: bool,
+    /// Does not show those whom it calls who it is.
+    pub(crate) hides_itself: bool,
+    /// Sees who calls although they hide it.
+    pub(crate) sees_hidden: bool,
+    /// Takes no call of somebody who hides.
+    pub(crate) refuses_hidden: bool,
+    /// What it dials for which number.
+    pub(crate) speed_dials: BTreeMap<String, String>,
+}
+
+impl Party {
+    /// Takes over what a service says.
+    pub(crate) fn apply(&mut self, service: &Service) {
+        let forwards_to = service.forwards_to().map(str::to_owned);
+        let settings = &service.settings;
+        match service.kind {
+            ServiceKind::AnonymousCallRejection => self.refuses_hidden = service.is_active(),
+            ServiceKind::CallForwardingAlways => self.always = forwards_to,
+            ServiceKind::CallForwardingBusy => self.busy = forwards_to,
+            ServiceKind::CallForwardingNoAnswer => {
+                let rings = settings.integer(NUMBER_OF_RINGS).unwrap_or_default();
+                self.no_answer = forwards_to.map(|to| (to, rings));
+            }
+            ServiceKind::CallWaiting => self.call_waiting = service.is_active(),
+            ServiceKind::CallingLineIdBlockingOverride => self.sees_hidden = service.is_active(),
+            ServiceKind::CallingLineIdDeliveryBlocking => self.hides_itself = service.is_active(),
+            ServiceKind::DoNotDisturb => self.do_not_disturb = service.is_active(),
+            ServiceKind::SpeedDial100 => {
+                let prefix = settings.text(PREFIX).unwrap_or(DEFAULT_PREFIX);
+                self.take_codes(prefix, settings.entries(SPEED_DIAL_100));
+            }
+            ServiceKind::SpeedDial8 => self.take_codes("", settings.entries(SPEED_DIAL_8)),
+        }
+    }
+
+    fn take_codes(&mut self, prefix: &str, entries: &[Settings]) {
+        for entry in entries {
+            if let (Some(code), Some(number)) = (entry.text(SPEED_CODE), entry.text(PHONE_NUMBER)) {
+                self.speed_dials.insert(format!("{prefix}{code}"), number.to_owned());
+            }
+        }
+    }
+
+    /// What it means by what it dials: its codes first.
+    pub(crate) fn dialled(&self, text: &str) -> Result<Dialled, Refusal> {
+        let dialled = match Dialled::parse(text) {
+            Ok(Dialled::Digits(digits)) => match self.speed_dials.get(&digits) {
+                Some(number) => Dialled::parse(number),
+                None => Ok(Dialled::Digits(digits)),
+            },
+            dialled => dialled,
+        };
+        dialled.map_err(Refusal::BadAddress)
+    }
 }
 
 /// One party's half of a call, as the engine keeps it.
@@ -379,6 +439,22 @@ impl Board {
         }
     }
 
+    /// Whether the owner of a half hides from those whom it calls. Who was called has nothing to hide.
+    pub(crate) fn is_hidden(&self, id: &CallId) -> bool {
+        self.halves.get(id).is_some_and(|half| {
+            half.call.personality != CallPersonality::Terminator
+                && self.parties.get(&half.owner).is_some_and(|party| party.hides_itself)
+        })
+    }
+
+    /// How the owner of a half shows to who has, or gets, the other one.
+    fn other_end(&self, viewer: &UserId, id: &CallId) -> Option<RemoteParty> {
+        let mut remote = self.remote(viewer, &self.halves.get(id)?.owner);
+        remote.private =
+            self.is_hidden(id) && !self.parties.get(viewer).is_some_and(|party| party.sees_hidden);
+        Some(remote)
+    }
+
     /// How one party shows to another.
     fn remote(&self, viewer: &UserId, other: &UserId) -> RemoteParty {
         let (Some(viewer), Some(other)) = (self.parties.get(viewer), self.parties.get(other)) else {
@@ -394,7 +470,7 @@ impl Board {
             CallType::Network
         };
         let inside = call_type != CallType::Network;
-        let number = other.number.as_deref().map(e164);
+        let number = other.number.as_deref().map(Address::of);
         let extension = other.extension.clone().filter(|_| inside);
         let address = extension
             .map(|value| Address { value, country_code: None })
@@ -425,10 +501,15 @@ fn unknown_remote(address: Address) -> RemoteParty {
 
 /// The log entry of a call (xsi.md section 3.5).
 fn log_entry(kind: CallLogKind, remote: &RemoteParty, time: i64, call: &CallId) -> CallLogEntry {
+    let (number, name) = if remote.private {
+        (Address { value: String::new(), country_code: None }, None)
+    } else {
+        (remote.address.clone(), remote.name.clone())
+    };
     CallLogEntry {
         kind,
-        number: remote.address.clone(),
-        name: remote.name.clone().unwrap_or_else(|| "Unavailable".to_owned()),
+        number,
+        name: name.unwrap_or_else(|| "Unavailable".to_owned()),
         time,
         call_log_id: call.0.trim_start_matches("callhalf-").to_owned(),
     }

@@ -1,6 +1,6 @@
 //! Where a call goes: through forwardings, to somebody who rings or to a failure.
 
-use super::{Board, Dialled};
+use super::{Board, Dialled, RouteWish};
 use openadp_appserver::{Address, UserId};
 
 /// A forwarding on the way.
@@ -19,6 +19,8 @@ pub(crate) struct Forward {
 pub(crate) enum End {
     /// Somebody who may ring.
     Ring(UserId),
+    /// Somebody who takes no call of who hides.
+    Refused,
     /// Somebody who is busy or does not want to be disturbed.
     Busy(UserId),
     /// The caller would call himself.
@@ -57,15 +59,17 @@ pub(crate) struct Router {
     /// Whose dial plan the address is read in.
     plan: UserId,
     next: Dialled,
+    hidden: bool,
     route: Route,
 }
 
 impl Router {
-    /// Begins at an address that `plan` dialled, for a call of `caller` that took `hops` forwardings already.
-    pub(crate) fn new(caller: UserId, plan: UserId, dialled: Dialled, hops: u32) -> Self {
+    /// Begins at the address of a wish.
+    pub(crate) fn new(wish: RouteWish) -> Self {
+        let RouteWish { caller, plan, dialled, hops, hidden } = wish;
         let route =
             Route { dialled: dialled.clone(), called: None, forwards: Vec::new(), end: End::Unknown, hops };
-        Self { caller, plan, next: dialled, route }
+        Self { caller, plan, next: dialled, hidden, route }
     }
 
     /// What to look up, and in whose dial plan.
@@ -85,7 +89,11 @@ impl Router {
         if user == self.caller {
             return Err(self.end(End::Caller));
         }
-        let busy = board.calls_of(&user) >= board.limits.calls_per_user;
+        if self.hidden && party.refuses_hidden && !party.sees_hidden {
+            return Err(self.end(End::Refused));
+        }
+        let most = if party.call_waiting { board.limits.calls_per_user } else { 1 };
+        let busy = board.calls_of(&user) >= most;
         let offer = if let Some(to) = &party.always {
             Offer::Forward(to, "unconditional")
         } else if party.do_not_disturb || busy {

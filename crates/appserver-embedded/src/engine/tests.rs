@@ -27,6 +27,11 @@ fn party(n: usize) -> Party {
         always: None,
         busy: None,
         no_answer: None,
+        call_waiting: true,
+        hides_itself: false,
+        sees_hidden: false,
+        refuses_hidden: false,
+        speed_dials: BTreeMap::new(),
     }
 }
 
@@ -67,7 +72,7 @@ impl World {
     }
 
     fn resolve(&self, board: &Board, wish: RouteWish) -> Route {
-        let mut router = Router::new(wish.caller, wish.plan, wish.dialled, wish.hops);
+        let mut router = Router::new(wish);
         loop {
             let (plan, dialled) = router.lookup();
             let plan = &self.parties[plan];
@@ -116,8 +121,7 @@ impl World {
 
     fn dial(&mut self, caller: usize, address: &str) -> Result<CallStart, Refusal> {
         let mut board = self.board();
-        let dialled = Dialled::parse(address).map_err(Refusal::BadAddress)?;
-        let wish = RouteWish { caller: user(caller), plan: user(caller), dialled, hops: 0 };
+        let wish = first_wish(&board, &user(caller), address)?;
         let route = self.resolve(&board, wish);
         let link = self.next_link;
         self.next_link += 1;
@@ -350,7 +354,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..PEOPLE, 0..PEOPLE + 2).prop_map(|(a, b)| Step::Dial(a, b)),
         8 => (0..PEOPLE, 0_usize..8, 0_usize..8, 0..PEOPLE + 2).prop_map(|(a, b, c, d)| Step::Act(a, b, c, d)),
         1 => (0_usize..4).prop_map(Step::NoAnswer),
-        1 => (0..PEOPLE, 0_usize..5, 0..PEOPLE).prop_map(|(a, b, c)| Step::Service(a, b, c)),
+        1 => (0..PEOPLE, 0_usize..8, 0..PEOPLE).prop_map(|(a, b, c)| Step::Service(a, b, c)),
     ]
 }
 
@@ -400,6 +404,9 @@ proptest! {
                         1 => party.always = party.always.is_none().then(|| address(to)),
                         2 => party.busy = party.busy.is_none().then(|| address(to)),
                         3 => party.no_answer = party.no_answer.is_none().then(|| (address(to), 3)),
+                        4 => party.call_waiting = !party.call_waiting,
+                        5 => party.hides_itself = !party.hides_itself,
+                        6 => party.refuses_hidden = !party.refuses_hidden,
                         _ => party.no_answer = party.no_answer.is_none().then(|| (address(to), 0)),
                     }
                 }

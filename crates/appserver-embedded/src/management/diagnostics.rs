@@ -66,6 +66,7 @@ fn end(route: &Route) -> (&'static str, String) {
         End::Ring(user) => ("rings", user.to_string()),
         End::Busy(user) => ("busy", user.to_string()),
         End::Caller => ("the caller would call itself", String::new()),
+        End::Refused => ("refused, since the caller hides", String::new()),
         End::Unknown => ("no such number", String::new()),
         End::TooManyForwards => ("forwarded too often", String::new()),
     }

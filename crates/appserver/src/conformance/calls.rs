@@ -1,13 +1,13 @@
 //! Calls and call logs.
 
 use super::{
-    ALICE, BO, CAROL, DAN, EVE, Fixture, Person, call_in, good, invalid, nobody, not_found, now, state_of,
-    told, wrong_state,
+    ALICE, BO, CAROL, DAN, EVE, Fixture, Person, call_in, change, good, invalid, nobody, not_found, now,
+    state_of, told, wrong_state,
 };
 use crate::{
-    CallAction, CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, CallId, CallLogKind,
-    CallStart, CallState, CallType, DialOptions, DoNotDisturb, HookStatus, InternalReleaseCause, PortError,
-    Ports, ReleasingParty, Service,
+    ACTIVE, CallAction, CallId, CallLogKind, CallStart, CallState, CallType, DialOptions, FORWARD_TO,
+    HookStatus, InternalReleaseCause, NUMBER_OF_RINGS, PHONE_NUMBER, Patch, PortError, Ports, ReleasingParty,
+    SPEED_CODE, SPEED_DIAL_8, SPEED_DIAL_100, ServiceKind,
 };
 use std::time::Duration;
 
@@ -187,40 +187,38 @@ pub async fn calls(fixture: &dyn Fixture) {
 /// Do Not Disturb and call forwarding.
 pub async fn forwarding(fixture: &dyn Fixture) {
     let ports = fixture.ports();
-    let set = async |person: &Person, service: Service| {
-        good(ports.services.set_service(&person.id(), service).await);
+    let always = async |person: &Person, to: Option<&Person>| {
+        let wish = match to {
+            Some(to) => [(ACTIVE, Some("true")), (FORWARD_TO, Some(to.extension))],
+            None => [(ACTIVE, Some("false")), (FORWARD_TO, None)],
+        };
+        change(&ports, &person.id(), ServiceKind::CallForwardingAlways, &wish).await;
     };
-    let always = |to: Option<&Person>| {
-        let forward_to = to.map(|person| person.extension.to_owned());
-        Service::CallForwardingAlways(CallForwardingAlways {
-            active: to.is_some(),
-            forward_to,
-            ring_splash: false,
-        })
+    let disturb = async |active| {
+        change(&ports, &BO.id(), ServiceKind::DoNotDisturb, &[(ACTIVE, Some(active))]).await;
     };
     let cause =
         async |start: &CallStart| good(ports.calls.call(&ALICE.id(), &start.call_id).await).release_cause;
 
-    set(&BO, Service::DoNotDisturb(DoNotDisturb { active: true, ring_splash: false })).await;
+    disturb("true").await;
     let position = good(ports.feed.position().await);
     let start = dial(&ports, &ALICE, BO.extension).await;
     assert_eq!(cause(&start).await, Some(InternalReleaseCause::Busy));
     assert!(told(&ports, &BO, position).await.is_empty(), "who does not want to be disturbed is not");
     assert_eq!(log(&ports, &BO, CallLogKind::Missed).await.len(), 1);
-    let to_carol = Some(CAROL.number.to_owned());
-    set(&BO, Service::CallForwardingBusy(CallForwardingBusy { active: true, forward_to: to_carol.clone() }))
-        .await;
+    let to_carol = [(ACTIVE, Some("true")), (FORWARD_TO, Some(CAROL.number))];
+    change(&ports, &BO.id(), ServiceKind::CallForwardingBusy, &to_carol).await;
     let start = dial(&ports, &ALICE, BO.extension).await;
     call_in(&ports, &CAROL, CallState::Alerting).await;
     act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
-    set(&BO, Service::DoNotDisturb(DoNotDisturb::default())).await;
+    disturb("false").await;
     let start = dial(&ports, &ALICE, BO.extension).await;
     let ringing = call_in(&ports, &BO, CallState::Alerting).await;
     act(&ports, &BO, &ringing, CallAction::Decline).await;
     call_in(&ports, &CAROL, CallState::Alerting).await;
     act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
 
-    set(&BO, always(Some(&CAROL))).await;
+    always(&BO, Some(&CAROL)).await;
     let position = good(ports.feed.position().await);
     let start = dial(&ports, &ALICE, BO.extension).await;
     assert_eq!(told(&ports, &BO, position).await, ["Forwarded Detached"]);
@@ -237,10 +235,78 @@ pub async fn forwarding(fixture: &dyn Fixture) {
     assert_eq!(told(&ports, &BO, position).await, ["Forwarded Detached", "Released Released"]);
 
     // A loop ends.
-    set(&CAROL, always(Some(&BO))).await;
+    always(&CAROL, Some(&BO)).await;
     let start = dial(&ports, &ALICE, BO.extension).await;
     assert!(cause(&start).await.is_some());
     assert!(good(ports.calls.overview(&ALICE.id()).await).calls.is_empty());
+}
+
+/// Call waiting, callers who hide, and speed dials.
+pub async fn call_services(fixture: &dyn Fixture) {
+    let ports = fixture.ports();
+    let turn = async |person: &Person, kind, on: bool| {
+        change(&ports, &person.id(), kind, &[(ACTIVE, Some(if on { "true" } else { "false" }))]).await;
+    };
+    let cause =
+        async |start: &CallStart| good(ports.calls.call(&ALICE.id(), &start.call_id).await).release_cause;
+
+    // One call at a time.
+    let first = dial(&ports, &BO, CAROL.extension).await;
+    turn(&BO, ServiceKind::CallWaiting, false).await;
+    let refused = dial(&ports, &ALICE, BO.extension).await;
+    assert_eq!(cause(&refused).await, Some(InternalReleaseCause::Busy));
+    turn(&BO, ServiceKind::CallWaiting, true).await;
+    let second = dial(&ports, &ALICE, BO.extension).await;
+    assert_eq!(cause(&second).await, None);
+    act(&ports, &ALICE, &second.call_id, CallAction::Release).await;
+    act(&ports, &BO, &first.call_id, CallAction::Release).await;
+
+    // Who calls is not shown, in no way; who is called hides nothing.
+    turn(&ALICE, ServiceKind::CallingLineIdDeliveryBlocking, true).await;
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    let ringing = call_in(&ports, &BO, CallState::Alerting).await;
+    assert!(good(ports.calls.call(&BO.id(), &ringing).await).remote.private);
+    assert!(!good(ports.calls.call(&ALICE.id(), &start.call_id).await).remote.private);
+    act(&ports, &BO, &ringing, CallAction::Talk).await;
+    assert!(
+        good(ports.calls.call(&BO.id(), &ringing).await).remote.private,
+        "an answer tells nothing either"
+    );
+    act(&ports, &BO, &ringing, CallAction::Release).await;
+    let logged = log(&ports, &BO, CallLogKind::Received).await;
+    assert_eq!(logged, [(String::new(), "Unavailable".to_owned())]);
+    turn(&BO, ServiceKind::AnonymousCallRejection, true).await;
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    assert_eq!(cause(&start).await, Some(InternalReleaseCause::Forbidden));
+    turn(&BO, ServiceKind::CallingLineIdBlockingOverride, true).await;
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    let ringing = call_in(&ports, &BO, CallState::Alerting).await;
+    assert!(!good(ports.calls.call(&BO.id(), &ringing).await).remote.private, "who may see it sees it");
+    act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
+    turn(&ALICE, ServiceKind::CallingLineIdDeliveryBlocking, false).await;
+
+    // Codes lead where they say, and nowhere once they are gone.
+    for (kind, member, code, dialled) in [
+        (ServiceKind::SpeedDial8, SPEED_DIAL_8, "4", "4"),
+        (ServiceKind::SpeedDial100, SPEED_DIAL_100, "07", "#07"),
+    ] {
+        let set = |number: Option<&str>| {
+            let number = (PHONE_NUMBER, number);
+            good(kind.entry_patch(member, &[(SPEED_CODE, Some(code)), number]))
+        };
+        good(ports.services.change_service(&ALICE.id(), kind, set(Some(CAROL.number))).await);
+        invalid(ports.services.change_service(&ALICE.id(), kind, set(Some("no number"))).await);
+        let keyless: Patch = good(kind.entry_patch(member, &[(PHONE_NUMBER, Some(CAROL.number))]));
+        invalid(ports.services.change_service(&ALICE.id(), kind, keyless).await);
+        let start = dial(&ports, &ALICE, dialled).await;
+        call_in(&ports, &CAROL, CallState::Alerting).await;
+        act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
+        good(ports.services.change_service(&ALICE.id(), kind, set(None)).await);
+        let start = dial(&ports, &ALICE, dialled).await;
+        assert_eq!(cause(&start).await, Some(InternalReleaseCause::UserNotFound));
+        let (_, service) = good(ports.services.service(&ALICE.id(), kind).await);
+        assert!(service.settings.entries(member).is_empty());
+    }
 }
 
 /// Calls that nobody answers.
@@ -256,9 +322,8 @@ pub async fn no_answer(fixture: &dyn Fixture) {
     assert_eq!(told(&ports, &BO, position).await, ["Received Alerting", "Released Released"]);
     assert_eq!(log(&ports, &BO, CallLogKind::Missed).await.len(), 1);
 
-    let service =
-        CallForwardingNoAnswer { active: true, forward_to: Some(CAROL.number.into()), number_of_rings: 3 };
-    good(ports.services.set_service(&BO.id(), Service::CallForwardingNoAnswer(service)).await);
+    let wish = [(ACTIVE, Some("true")), (FORWARD_TO, Some(CAROL.number)), (NUMBER_OF_RINGS, Some("3"))];
+    change(&ports, &BO.id(), ServiceKind::CallForwardingNoAnswer, &wish).await;
     let position = good(ports.feed.position().await);
     let start = dial(&ports, &ALICE, BO.extension).await;
     fixture.advance(fixture.no_answer_timeout()).await;

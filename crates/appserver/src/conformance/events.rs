@@ -1,9 +1,9 @@
 //! The feed, subscriptions, and two processes on one installation.
 
-use super::{ALICE, BO, CAROL, Fixture, call_in, events_after, good, not_found, now};
+use super::{ALICE, BO, CAROL, Fixture, call_in, change, events_after, good, not_found, now};
 use crate::{
-    CallAction, CallEventKind, CallState, ChannelRecord, DialOptions, DoNotDisturb, Event, Owner, PortError,
-    Ports, Service, SubscriptionRecord, SubscriptionTarget, UserId, request_id,
+    ACTIVE, CallAction, CallEventKind, CallState, ChannelRecord, DialOptions, Event, Owner, PortError, Ports,
+    ServiceKind, SubscriptionRecord, SubscriptionTarget, UserId, request_id,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ const SOON: Duration = Duration::from_millis(50);
 const TOO_LATE: Duration = Duration::from_secs(10);
 
 async fn toggle(ports: &Ports, user: &UserId, active: bool) {
-    let service = Service::DoNotDisturb(DoNotDisturb { active, ring_splash: false });
-    good(ports.services.set_service(user, service).await);
+    let active = if active { "true" } else { "false" };
+    change(ports, user, ServiceKind::DoNotDisturb, &[(ACTIVE, Some(active))]).await;
 }
 
 /// Order, numbers and limits of the feed.

@@ -2,12 +2,12 @@
 
 use super::{
     ADMIN, ALICE, BO, CAROL, DAN, DEVICE, DMS_URL, ENTERPRISE, EVE, Fixture, OTHER_DEVICE, SUBSCRIBERS,
-    events_after, good, invalid, nobody, not_found, now, told,
+    change, events_after, good, invalid, nobody, not_found, now, told,
 };
 use crate::{
-    AccountKind, AdminLevel, CallAction, CallForwardingAlways, CallForwardingNoAnswer, CallId, CallLogKind,
-    DeviceCredentials, DeviceToken, DialOptions, DirectoryQuery, DirectoryScope, DoNotDisturb, Event,
-    FileChallenge, FileCredentials, FileDecision, FileRequest, PortError, PortResult, PushRegistration,
+    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, DeviceCredentials, DeviceToken,
+    DialOptions, DirectoryQuery, DirectoryScope, Event, FORWARD_TO, FileChallenge, FileCredentials,
+    FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PortError, PortResult, PushRegistration, RING_SPLASH,
     SearchTerm, Service, ServiceKind, UserId,
 };
 use std::time::Duration;
@@ -124,37 +124,39 @@ pub async fn services(fixture: &dyn Fixture) {
     not_found(port.assigned(&nobody()).await);
 
     let (before, service) = good(port.service(&ALICE.id(), ServiceKind::DoNotDisturb).await);
-    assert_eq!(service, Service::DoNotDisturb(DoNotDisturb::default()));
-    let changed = Service::DoNotDisturb(DoNotDisturb { active: true, ring_splash: true });
-    good(port.set_service(&ALICE.id(), changed.clone()).await);
+    assert_eq!(service, Service::new(ServiceKind::DoNotDisturb));
+    let wish = [(ACTIVE, Some("true")), (RING_SPLASH, Some("true"))];
+    change(&ports, &ALICE.id(), ServiceKind::DoNotDisturb, &wish).await;
+    let changed = service.with(ACTIVE, true).with(RING_SPLASH, true);
     let (after, service) = good(second.services.service(&ALICE.id(), ServiceKind::DoNotDisturb).await);
     assert_eq!(service, changed);
     let events = events_after(&second, before).await;
     assert_eq!(events.len(), 1, "one change, one event");
     assert_eq!((events[0].event.clone(), events[0].position), (Event::Service(changed), after));
     assert_eq!((events[0].provider.as_str(), events[0].group.as_str()), (ALICE.provider, ALICE.group));
+    change(&ports, &ALICE.id(), ServiceKind::DoNotDisturb, &wish[..1]).await;
+    assert!(events_after(&ports, after).await.is_empty(), "what changes nothing tells nobody");
 
-    let always = |active, to: Option<&str>| {
-        let forward_to = to.map(str::to_owned);
-        Service::CallForwardingAlways(CallForwardingAlways { active, forward_to, ring_splash: false })
-    };
-    for bad in [always(true, None), always(true, Some(" ")), always(false, Some("not a number"))] {
-        invalid(port.set_service(&ALICE.id(), bad).await);
+    let always = ServiceKind::CallForwardingAlways;
+    let on = (ACTIVE, Some("true"));
+    for bad in [&[on][..], &[on, (FORWARD_TO, Some(" "))], &[(FORWARD_TO, Some("not a number"))]] {
+        invalid(port.change_service(&ALICE.id(), always, good(always.patch(bad))).await);
     }
-    for rings in [1, 21] {
-        let service = CallForwardingNoAnswer { number_of_rings: rings, ..Default::default() };
-        invalid(port.set_service(&ALICE.id(), Service::CallForwardingNoAnswer(service)).await);
+    for rings in ["1", "21", "-2", "two"] {
+        invalid(ServiceKind::CallForwardingNoAnswer.patch(&[(NUMBER_OF_RINGS, Some(rings))]));
     }
     assert!(events_after(&ports, after).await.is_empty(), "what was refused tells nobody");
-    good(port.set_service(&ALICE.id(), always(true, Some(BO.extension))).await);
+    change(&ports, &ALICE.id(), always, &[on, (FORWARD_TO, Some(BO.extension))]).await;
+    let clear = good(always.patch(&[(FORWARD_TO, None)]));
+    invalid(port.change_service(&ALICE.id(), always, clear).await);
 
     fixture.unassign(&BO.id(), ServiceKind::DoNotDisturb).await;
     let missing = port.service(&BO.id(), ServiceKind::DoNotDisturb).await;
     assert!(matches!(missing, Err(PortError::NotAssigned { .. })), "{missing:?}");
-    let missing = second.services.set_service(&BO.id(), Service::DoNotDisturb(DoNotDisturb::default())).await;
+    let missing = second.services.change_service(&BO.id(), ServiceKind::DoNotDisturb, Patch::new()).await;
     assert!(matches!(missing, Err(PortError::NotAssigned { .. })), "{missing:?}");
     not_found(port.service(&nobody(), ServiceKind::DoNotDisturb).await);
-    not_found(port.set_service(&nobody(), always(false, None)).await);
+    not_found(port.change_service(&nobody(), always, Patch::new()).await);
 }
 
 /// Devices and their files.

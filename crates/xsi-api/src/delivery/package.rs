@@ -8,11 +8,9 @@ use openadp_xsi_schema::EventPackage;
 pub(crate) enum Package {
     AdvancedCall,
     BasicCall,
-    CallForwardingAlways,
-    CallForwardingBusy,
-    CallForwardingNoAnswer,
-    DoNotDisturb,
     PushNotificationRegistration,
+    /// The state of a service that tells of itself.
+    Service(ServiceKind),
     StandardCall,
 }
 
@@ -27,27 +25,20 @@ pub(crate) enum Refused {
 
 impl Package {
     /// All that are offered.
-    pub(crate) const ALL: [Self; 8] = [
-        Self::AdvancedCall,
-        Self::BasicCall,
-        Self::CallForwardingAlways,
-        Self::CallForwardingBusy,
-        Self::CallForwardingNoAnswer,
-        Self::DoNotDisturb,
-        Self::PushNotificationRegistration,
-        Self::StandardCall,
-    ];
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let services = ServiceKind::ALL.iter().copied().filter(|kind| kind.spec().event.is_some());
+        [Self::AdvancedCall, Self::BasicCall, Self::PushNotificationRegistration, Self::StandardCall]
+            .into_iter()
+            .chain(services.map(Self::Service))
+    }
 
     /// Its name on the wire.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AdvancedCall => EventPackage::AdvancedCall.as_str(),
             Self::BasicCall => EventPackage::BasicCall.as_str(),
-            Self::CallForwardingAlways => EventPackage::CallForwardingAlways.as_str(),
-            Self::CallForwardingBusy => EventPackage::CallForwardingBusy.as_str(),
-            Self::CallForwardingNoAnswer => EventPackage::CallForwardingNoAnswer.as_str(),
-            Self::DoNotDisturb => EventPackage::DoNotDisturb.as_str(),
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
+            Self::Service(kind) => kind.display_name(),
             Self::StandardCall => EventPackage::StandardCall.as_str(),
         }
     }
@@ -55,7 +46,7 @@ impl Package {
     /// The package of a name as it came; blanks around it are ignored.
     pub(crate) fn parse(name: &str) -> Result<Self, Refused> {
         let name = name.trim();
-        match Self::ALL.into_iter().find(|package| package.name() == name) {
+        match Self::all().find(|package| package.name() == name) {
             Some(package) => Ok(package),
             None if EventPackage::parse(name).is_some() => Err(Refused::NotOffered),
             None => Err(Refused::Unknown),
@@ -69,16 +60,7 @@ impl Package {
 
     /// The service whose state it reports.
     pub(crate) fn service(self) -> Option<ServiceKind> {
-        match self {
-            Self::CallForwardingAlways => Some(ServiceKind::CallForwardingAlways),
-            Self::CallForwardingBusy => Some(ServiceKind::CallForwardingBusy),
-            Self::CallForwardingNoAnswer => Some(ServiceKind::CallForwardingNoAnswer),
-            Self::DoNotDisturb => Some(ServiceKind::DoNotDisturb),
-            Self::AdvancedCall
-            | Self::BasicCall
-            | Self::PushNotificationRegistration
-            | Self::StandardCall => None,
-        }
+        if let Self::Service(kind) = self { Some(kind) } else { None }
     }
 
     /// Whether it carries an event. cti.md 6.3: Advanced Call carries every call event of the engine; Basic and Standard
@@ -102,7 +84,7 @@ impl Package {
                 _ => false,
             },
             Event::Hook(_) => self.is_call(),
-            Event::Service(service) => self.service() == Some(service.kind()),
+            Event::Service(service) => self.service() == Some(service.kind),
             Event::PushRegistrations => self == Self::PushNotificationRegistration,
             Event::CredentialsChanged | Event::SubscriberDeleted => false,
         }
@@ -149,7 +131,8 @@ mod tests {
 
     #[test]
     fn every_name_is_known_once() {
-        for package in Package::ALL {
+        for package in Package::all() {
+            assert!(EventPackage::parse(package.name()).is_some(), "{package:?}");
             assert_eq!(Package::parse(package.name()), Ok(package));
         }
         assert_eq!(Package::parse("Call Center Queue"), Err(Refused::NotOffered));
@@ -159,12 +142,12 @@ mod tests {
     #[test]
     fn events_go_to_their_packages_only() {
         let hook = Event::Hook(HookStatus::OnHook);
-        let dnd = Event::Service(Service::DoNotDisturb(openadp_appserver::DoNotDisturb::default()));
+        let dnd = Event::Service(Service::new(ServiceKind::DoNotDisturb));
         assert!(Package::BasicCall.carries(&hook));
-        assert!(!Package::DoNotDisturb.carries(&hook));
-        assert!(Package::DoNotDisturb.carries(&dnd));
+        assert!(!Package::Service(ServiceKind::DoNotDisturb).carries(&hook));
+        assert!(Package::Service(ServiceKind::DoNotDisturb).carries(&dnd));
         assert!(!Package::AdvancedCall.carries(&dnd));
-        assert!(!Package::CallForwardingBusy.carries(&dnd));
+        assert!(!Package::Service(ServiceKind::CallForwardingBusy).carries(&dnd));
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub use push::{
     DeviceToken, DeviceTokenList, PushEventDetail, PushNotificationEvents, PushNotificationRegistration,
     PushNotificationRegistrations,
 };
-pub use service::{
-    CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, ServiceEntry, Services,
-};
+pub use service::{ServiceEntry, Services};
 pub use subscription::{EventPackageList, HttpContact, Subscription, SubscriptionList, TargetIdType};
 pub use versions::{VersionBaseline, Versions};

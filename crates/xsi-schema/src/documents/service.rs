@@ -1,7 +1,5 @@
-//! Services (xsi.md 3.2 and 3.3). All members of a service are optional: a PUT changes only what it names.
+//! The list of services (xsi.md 3.2). What each service's own document holds is declared with the services themselves.
 
-use super::Address;
-use crate::Patch;
 use crate::field::document;
 
 document! {
@@ -19,49 +17,5 @@ document! {
     Services = "Services" {
         /// The services.
         services: Vec<ServiceEntry> = "service",
-    }
-}
-
-document! {
-    /// `DoNotDisturb`.
-    DoNotDisturb = "DoNotDisturb" {
-        /// Whether callers get busy.
-        active: Option<bool> = "active",
-        /// Whether the phone gives a short ring for a refused call.
-        ring_splash: Option<bool> = "ringSplash",
-    }
-}
-
-document! {
-    /// `CallForwardingAlways`.
-    CallForwardingAlways = "CallForwardingAlways" {
-        /// Whether calls are forwarded.
-        active: Option<bool> = "active",
-        /// Where to.
-        forward_to_phone_number: Patch<Address> = "forwardToPhoneNumber",
-        /// Whether the phone gives a short ring for a forwarded call.
-        ring_splash: Option<bool> = "ringSplash",
-    }
-}
-
-document! {
-    /// `CallForwardingBusy`.
-    CallForwardingBusy = "CallForwardingBusy" {
-        /// Whether calls are forwarded while busy.
-        active: Option<bool> = "active",
-        /// Where to.
-        forward_to_phone_number: Patch<Address> = "forwardToPhoneNumber",
-    }
-}
-
-document! {
-    /// `CallForwardingNoAnswer`.
-    CallForwardingNoAnswer = "CallForwardingNoAnswer" {
-        /// Whether unanswered calls are forwarded.
-        active: Option<bool> = "active",
-        /// Where to.
-        forward_to_phone_number: Patch<Address> = "forwardToPhoneNumber",
-        /// Rings before it happens: 0, 2 to 20. Not checked here.
-        number_of_rings: Option<u32> = "numberOfRings",
     }
 }

@@ -1,10 +1,7 @@
 //! What an event says: made once, serialised once per form, shared by all receivers.
 
 use super::envelope::EventForm;
-use crate::documents::{
-    Call, CallForwardingAlways, CallForwardingBusy, CallForwardingNoAnswer, DoNotDisturb, HookState,
-    PushNotificationRegistrations,
-};
+use crate::documents::{Call, HookState, PushNotificationRegistrations};
 use crate::field::enumeration;
 use crate::{Element, Value, XmlStyle};
 use bytes::Bytes;
@@ -64,39 +61,6 @@ enumeration! {
     }
 }
 
-/// A service as its event carries it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServiceDocument {
-    /// Call Forwarding Always.
-    CallForwardingAlways(CallForwardingAlways),
-    /// Call Forwarding Busy.
-    CallForwardingBusy(CallForwardingBusy),
-    /// Call Forwarding No Answer.
-    CallForwardingNoAnswer(CallForwardingNoAnswer),
-    /// Do Not Disturb.
-    DoNotDisturb(DoNotDisturb),
-}
-
-impl ServiceDocument {
-    /// Name of the event.
-    pub fn event_type(&self) -> &'static str {
-        match self {
-            Self::CallForwardingAlways(_) => "CallForwardingAlwaysEvent",
-            Self::CallForwardingBusy(_) => "CallForwardingBusyEvent",
-            Self::CallForwardingNoAnswer(_) => "CallForwardingNoAnswerEvent",
-            Self::DoNotDisturb(_) => "DoNotDisturbEvent",
-        }
-    }
-    fn info(&self) -> Element {
-        match self {
-            Self::CallForwardingAlways(document) => document.to_value("info"),
-            Self::CallForwardingBusy(document) => document.to_value("info"),
-            Self::CallForwardingNoAnswer(document) => document.to_value("info"),
-            Self::DoNotDisturb(document) => document.to_value("info"),
-        }
-    }
-}
-
 /// `eventData`. Its bytes are made on first use, once per form, and shared from then on.
 #[derive(Debug)]
 pub struct EventData {
@@ -136,11 +100,11 @@ impl EventData {
     pub fn hook_status(hook: HookState) -> Self {
         Self::new("HookStatusEvent", vec![hook.to_value("hookStatus")])
     }
-    /// A service changed.
-    pub fn service(service: &ServiceDocument) -> Self {
-        Self::new(service.event_type(), vec![service.info()])
+    /// A service changed; `document` is the one that a GET gives (xsi.md 5.8).
+    pub fn service(type_name: &'static str, document: Element) -> Self {
+        Self::new(type_name, vec![document.renamed("info")])
     }
-    /// A service was taken away; `type_name` as of [`ServiceDocument::event_type`].
+    /// A service was taken away.
     pub fn service_unassigned(type_name: &'static str) -> Self {
         Self::new(type_name, vec![Element::new("unassigned")])
     }

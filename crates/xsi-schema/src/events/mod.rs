@@ -3,7 +3,7 @@
 mod data;
 mod envelope;
 
-pub use data::{CallEventType, EventData, ServiceDocument};
+pub use data::{CallEventType, EventData};
 pub use envelope::{
     ChannelTerminationReason, EventForm, EventOwner, EventRoute, HEARTBEAT, SubscriptionEvent,
     channel_terminated_event, error_event, wire_sequence,
