@@ -95,13 +95,13 @@ fn directories_beyond_their_limit_are_refused() -> Result<()> {
 #[test]
 fn a_parameter_without_effect_says_so() -> Result<()> {
     const CISCO: &str = "ADP_CLI/Applications/AuthenticationService/IdentityProviders/Cisco";
-    const UNUSED: &str = "ADP_CLI/Applications/BroadworksDms/DeviceActivation/IdentityProviders/Cisco";
+    const UNUSED: &str = "ADP_CLI/Interface/SNMP/Agent";
     const MOVED: &str =
         "ADP_CLI/System/CommunicationUtility/DefaultSettings/ExternalAuthentication/CiscoIdentityProvider";
     let lab = Lab::seed()?;
     for _ in 0..2 {
-        let printed = lab.administer(&[&format!("{UNUSED}> set clientId someone clientSecret s3cr3t")])?;
-        ensure!(printed.trim() == "...Done [not used by this build: clientId, clientSecret]", "{printed}");
+        let printed = lab.administer(&[&format!("{UNUSED}> set port 8002 readCommunity s3cr3t")])?;
+        ensure!(printed.trim() == "...Done [not used by this build: port, readCommunity]", "{printed}");
     }
     // The newer place is the same place, also by walking there.
     let printed = lab.administer(&[&format!("{CISCO}> set clientId someone clientSecret s3cr3t")])?;

@@ -46,8 +46,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     // cti is no HTTP application; it shares the container's one authenticator
     ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
-    ("dms", &["alarms", "appserver", "settings", "webcontainer"]),
-    ("nps", &["alarms", "appserver", "outgoing", "settings", "tls", "webcontainer"]),
+    ("dms", &["alarms", "appserver", "identity", "outgoing", "settings", "tls", "webcontainer"]),
+    ("nps", &["alarms", "appserver", "identity", "outgoing", "settings", "tls", "webcontainer"]),
     // stand-ins of the outside world
     ("standins", &[]),
     // assembly

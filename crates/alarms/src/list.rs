@@ -43,6 +43,9 @@ alarms! {
     /// The data directory cannot be written: no setting can be changed and no call be handled.
     DATA_DIRECTORY_NOT_WRITABLE = "dataDirectoryNotWritable", Critical,
         "Look at the reason: the file system may be full, read-only or broken, or its owner another user.";
+    /// Tokens of activated devices cannot be checked: such devices get no files.
+    DEVICE_ACTIVATION = "deviceActivation", Major,
+        "Look at the reason, at DeviceActivation of BroadworksDms, at name resolution and at the way out of this network.";
     /// One source sent too many wrong credentials for device files and is refused for a while.
     DMS_GUESSING = "dmsGuessing", Warning,
         "Look at the source: a telephone with an old password, or somebody who tries passwords. Block it where it is hostile.";

@@ -26,6 +26,8 @@ const SHIPPED: [(&str, &str, &str); 3] = [
     ("Connect - Mobile", "connect/mobile/", include_str!("../templates/mobile-config-wxt.xml")),
     ("Connect - Tablet", "connect/tablet/", include_str!("../templates/mobile-config-wxt.xml")),
 ];
+/// Most devices of one hardware address that are looked at.
+const MOST_OF_ONE_ADDRESS: i64 = 100;
 const CONFIG_WXT: &str = "config-wxt.xml";
 
 /// The system default tag set: what the shipped templates use and nobody set. An empty URL hides its page.
@@ -152,6 +154,19 @@ impl DeviceFiles {
         .bind(user.as_str())
         .bind(device_type)
         .fetch_optional(self.shared.db.read())
+        .await
+        .map_err(fault)
+    }
+
+    /// The devices with a hardware address; more than one is a mistake, or one device with several types.
+    async fn by_address(&self, address: &str) -> PortResult<Vec<Device>> {
+        sqlx::query_as(
+            "SELECT d.*, u.first_name, u.last_name, u.number, u.extension, u.country_code \
+             FROM devices d JOIN users u USING (user_id) WHERE d.mac = ? ORDER BY d.device_id LIMIT ?",
+        )
+        .bind(address)
+        .bind(MOST_OF_ONE_ADDRESS)
+        .fetch_all(self.shared.db.read())
         .await
         .map_err(fault)
     }
@@ -405,6 +420,16 @@ impl Devices for DeviceFiles {
                 Some((device_type, ..)) => self.of_user(user, device_type).await?,
                 None => None,
             },
+            FileCredentials::HardwareAddress(address) => {
+                let devices = self.by_address(address).await?;
+                if devices.is_empty() {
+                    return Ok(challenge);
+                }
+                let wanted = place.as_ref().map(|(device_type, ..)| device_type.as_str());
+                let mut fitting = devices.into_iter().filter(|device| Some(device.kind.as_str()) == wanted);
+                // Two of one type and address: whose file it would be is not known.
+                fitting.next().filter(|_| fitting.next().is_none())
+            }
         };
         match (device, place) {
             (Some(device), Some((device_type, uri, name))) if device.kind == device_type => {

@@ -136,6 +136,8 @@ pub struct Device {
     pub line_port: &'static str,
     /// SIP password, which its file holds.
     pub sip_password: &'static str,
+    /// Hardware address, twelve hexadecimal digits.
+    pub mac: &'static str,
 }
 
 /// See [`Device`].
@@ -144,6 +146,7 @@ pub const DEVICE: Device = Device {
     password: "alice's device",
     line_port: "alice_pc@acme.example",
     sip_password: "sip & <secret>",
+    mac: "0A1B2C3D4E5F",
 };
 /// Device of [`BO`].
 pub const OTHER_DEVICE: Device = Device {
@@ -151,6 +154,7 @@ pub const OTHER_DEVICE: Device = Device {
     password: "bo's device",
     line_port: "bo_pc@acme.example",
     sip_password: "another secret",
+    mac: "0a1b2c3d4e60",
 };
 /// Where devices find the DMS application.
 pub const DMS_URL: &str = "https://dms.acme.example:8443/dms/";

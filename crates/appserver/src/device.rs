@@ -55,6 +55,8 @@ pub enum FileCredentials {
     Password(DeviceCredentials),
     /// A subscriber known by a verified token.
     Subscriber(UserId),
+    /// A device by its hardware address, twelve lower-case hexadecimal digits, that somebody trusted has proved.
+    HardwareAddress(String),
 }
 
 /// A request for a file.

@@ -1,11 +1,9 @@
 //! Declarations: `Applications/BroadworksDms` and below; `protocols/cli.md` 5.6, `protocols/dms.md` 5.3.
 //!
-//! `AccessControl` itself holds names of our own. The known ones below it and below `DeviceActivation` belong to ways of
-//! authentication that are not built yet.
+//! `AccessControl` itself and `Headers/TrustedSources` hold names of our own.
 
-use openadp_settings::{
-    Context, Kind, Module, NamedKind, Parameter, Secret, Settings, Tree, Unused, context,
-};
+use crate::wire::{Network, compile, header_of};
+use openadp_settings::{Context, Kind, Module, NamedKind, Parameter, Secret, Settings, Tree, context};
 
 /// Longest pattern; longer than any that finds one address.
 const MAX_PATTERN: usize = 256;
@@ -17,14 +15,33 @@ static ONE_GROUP: NamedKind = NamedKind {
         if word.chars().count() > MAX_PATTERN {
             return Err(format!("longer than {MAX_PATTERN} characters"));
         }
-        let pattern =
-            regex::Regex::new(word).map_err(|error| format!("not a regular expression: {error}"))?;
-        match pattern.captures_len() {
+        match compile(word)?.captures_len() {
             2 => Ok(word.to_owned()),
             groups => {
                 Err(format!("{} groups, but exactly one is needed: the address", groups.saturating_sub(1)))
             }
         }
+    },
+    words: Vec::new,
+};
+
+/// The same for the line of a header, whose name it begins with: no other header can tell the address then.
+static HEADER_LINE: NamedKind = NamedKind {
+    label: "Regex with one group, beginning with the name of a header and a colon",
+    parse: |word| match (ONE_GROUP.parse)(word) {
+        Ok(word) if header_of(&word).is_some() => Ok(word),
+        Ok(_) => Err("it must begin with the name of the header and a colon, macaddress: say".to_owned()),
+        Err(reason) => Err(reason),
+    },
+    words: Vec::new,
+};
+
+/// An address or a network.
+static NETWORK: NamedKind = NamedKind {
+    label: "Address|Network",
+    parse: |word| match Network::parse(word) {
+        Some(_) => Ok(word.to_owned()),
+        None => Err("neither an address nor a network: 192.0.2.0/24 say, or 2001:db8::/32".to_owned()),
     },
     words: Vec::new,
 };
@@ -58,11 +75,12 @@ context! {
 }
 
 context! {
-    /// Devices that prove themselves with an access token of an identity provider.
+    /// Devices that prove themselves with an access token of the identity provider of IdentityProviders/Cisco, whether users'
+    /// tokens are taken there or not.
     pub struct OAuth =
         Context::single(Tree::Adp, "Applications/BroadworksDms/AccessControl/Authentication/OAuth") => {
         /// Whether such tokens are taken.
-        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false").unused(Unused::Later);
+        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false");
     }
 }
 
@@ -73,31 +91,46 @@ context! {
             .initial(&[&["broadworks-connector:user"]]) => {
         /// Name of the scope.
         pub scope: String =
-            Parameter::new("scope", Kind::text(1, 256)).header("Scope").key().left().unused(Unused::Later);
+            Parameter::new("scope", Kind::text(1, 256)).header("Scope").key().left();
     }
 }
 
 context! {
-    /// Devices whose hardware address a firewall in front, which ends their TLS, passes on in a header.
+    /// Devices whose hardware address a firewall in front, which ends their TLS, passes on in a header. It is believed from
+    /// TrustedSources alone; the firewall must take away what devices send in that header themselves.
     pub struct Headers =
         Context::single(Tree::Adp, "Applications/BroadworksDms/AccessControl/Authentication/Headers") => {
         /// Whether the header is believed.
-        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false").unused(Unused::Later);
-        /// Pattern for the line of the header; its one group is the hardware address.
+        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false");
+        /// Pattern for the whole line of the header, without regard to case, beginning with the header's name and a colon; its one
+        /// group is the hardware address. Without it nobody is believed.
         pub identity_pattern: Option<String> =
-            Parameter::new("identityPattern", Kind::Named(&ONE_GROUP)).unused(Unused::Later);
+            Parameter::new("identityPattern", Kind::Named(&HEADER_LINE));
     }
 }
 
 context! {
-    /// Devices that prove their hardware address with a certificate of their maker.
+    /// Firewalls that are believed what they say in the header. Empty, nobody is.
+    pub struct TrustedSource = Context::table(
+        Tree::Adp,
+        "Applications/BroadworksDms/AccessControl/Authentication/Headers/TrustedSources",
+    ) => {
+        /// Address that its connections come from, or a network as address/bits.
+        pub network: String = Parameter::new("network", Kind::Named(&NETWORK)).header("Network").key().left();
+    }
+}
+
+context! {
+    /// Devices that prove their hardware address with a certificate of their maker. The interface, or its rule for this
+    /// application in ClientAuthentication/WebApps, must ask for certificates, and trust their authority.
     pub struct Certificates =
         Context::single(Tree::Adp, "Applications/BroadworksDms/AccessControl/Authentication/Certificates") => {
         /// Whether such certificates are taken.
-        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false").unused(Unused::Later);
-        /// Pattern for the subject; its one group is the hardware address.
+        pub enable: bool = Parameter::new("enable", Kind::Boolean).default("false");
+        /// Pattern for the whole common name of the subject, without regard to case; its one group is the hardware
+        /// address. Without it no certificate counts.
         pub identity_pattern: Option<String> =
-            Parameter::new("identityPattern", Kind::Named(&ONE_GROUP)).unused(Unused::Later);
+            Parameter::new("identityPattern", Kind::Named(&ONE_GROUP));
     }
 }
 
@@ -105,9 +138,9 @@ context! {
     /// The bridge through which devices are activated with a code.
     pub struct DmBridge = Context::single(Tree::Adp, "Applications/BroadworksDms/DeviceActivation/DMBridge") => {
         /// Host or URL of the bridge.
-        pub url: Option<String> = Parameter::new("url", Kind::Named(&HOST_OR_URL)).unused(Unused::Later);
+        pub url: Option<String> = Parameter::new("url", Kind::Named(&HOST_OR_URL));
         /// Scope of the access tokens that are sent there, dm-bridge:device_auth say.
-        pub scope: String = Parameter::new("scope", Kind::text(1, 256)).unused(Unused::Later);
+        pub scope: String = Parameter::new("scope", Kind::text(1, 256));
     }
 }
 
@@ -115,15 +148,15 @@ context! {
     /// The identity provider of device activation.
     pub struct ActivationIdentityProvider =
         Context::single(Tree::Adp, "Applications/BroadworksDms/DeviceActivation/IdentityProviders/Cisco") => {
-        /// URL of the global discovery service.
+        /// URL of the discovery service, which names the identity provider.
         pub gds_domain: Option<String> =
-            Parameter::new("gdsDomain", Kind::Url(&["https"])).unused(Unused::Later);
+            Parameter::new("gdsDomain", Kind::Url(&["https"]));
         /// Id under which the identity provider knows this service.
-        pub client_id: String = Parameter::new("clientId", Kind::text(1, 256)).unused(Unused::Later);
+        pub client_id: String = Parameter::new("clientId", Kind::text(1, 256));
         /// Secret that belongs to the id.
-        pub client_secret: Secret = Parameter::new("clientSecret", Kind::secret(512)).unused(Unused::Later);
+        pub client_secret: Secret = Parameter::new("clientSecret", Kind::secret(512));
         /// Token that gets this service its own access tokens.
-        pub refresh_token: Secret = Parameter::new("refreshToken", Kind::secret(4096)).unused(Unused::Later);
+        pub refresh_token: Secret = Parameter::new("refreshToken", Kind::secret(4096));
     }
 }
 
@@ -133,6 +166,7 @@ pub const MODULE: Module = Module::new("dms").contexts(&[
     OAuth::CONTEXT,
     OAuthScope::CONTEXT,
     Headers::CONTEXT,
+    TrustedSource::CONTEXT,
     Certificates::CONTEXT,
     DmBridge::CONTEXT,
     ActivationIdentityProvider::CONTEXT,
@@ -153,6 +187,15 @@ mod tests {
             assert!(kind.parse(bad).is_err(), "{bad}");
         }
         assert!(kind.parse(&format!("({})", "a".repeat(300))).is_err());
+    }
+
+    #[test]
+    fn a_pattern_for_a_header_names_it() {
+        let kind = Kind::Named(&HEADER_LINE);
+        assert!(kind.parse("macaddress:.*([0-9a-fA-F]{12}).*").is_ok());
+        for bad in [".*([0-9a-fA-F]{12}).*", "macaddress:.*", "mac.*:(x)"] {
+            assert!(kind.parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The edge over a fake application server: two devices share one URL.
 
-use crate::http::{Edge, router};
+use crate::http::{Edge, Proofs, router};
 use crate::service::{Access, Denied, Shown, Tokens};
 use crate::settings::MODULE;
 use ::http::{Request, StatusCode, header};
@@ -15,8 +15,8 @@ use openadp_appserver::{
     PortResult, UserId,
 };
 use openadp_listener::TlsInfo;
-use openadp_settings::{Registry, Store};
-use openadp_tls::InterfaceRef;
+use openadp_settings::{Author, Change, Edit, Registry, Store};
+use openadp_tls::{InterfaceRef, PeerIdentity};
 use openadp_webcontainer::ConnectionInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,6 +46,9 @@ impl Devices for Fake {
                 (given.password == "right").then(|| given.user_name.trim_end_matches("_pc").to_owned())
             }
             FileCredentials::Subscriber(user) => Some(user.as_str().to_owned()),
+            FileCredentials::HardwareAddress(address) => {
+                (address == "0a1b2c3d4e5f").then(|| "desk".to_owned())
+            }
         };
         let Some(owner) = owner else { return Ok(FileDecision::Challenge(FileChallenge::Password)) };
         if !request.secure || request.path != FILE {
@@ -63,9 +66,10 @@ impl Devices for Fake {
 
 #[async_trait]
 impl Tokens for Fake {
-    async fn subscriber(&self, token: &str) -> Result<UserId, Denied> {
+    async fn owner(&self, token: &str, _secure: bool) -> Result<FileCredentials, Denied> {
         match token {
-            "good" => Ok(UserId::new("alice")),
+            "good" => Ok(FileCredentials::Subscriber(UserId::new("alice"))),
+            "activated" => Ok(FileCredentials::HardwareAddress("0a1b2c3d4e5f".to_owned())),
             "slow" => Err(Denied::Unavailable("no connection".into())),
             _ => Err(Denied::Challenge(Shown::Token)),
         }
@@ -73,10 +77,28 @@ impl Tokens for Fake {
 }
 
 fn app() -> (Router, Arc<Fake>) {
+    app_with(&[])
+}
+
+/// With rows (context below `Authentication`, values) that are set, or added where there is no row to set.
+fn app_with(settings: &[(&str, &[(&str, &str)])]) -> (Router, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
     let store = Store::in_memory(Registry::new([MODULE]).unwrap());
+    for (context, values) in settings {
+        let path = format!("ADP_CLI/Applications/BroadworksDms/AccessControl/Authentication/{context}");
+        let pairs = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let edit = if context.ends_with("Sources") {
+            Edit::Add { context: path, values: pairs.collect() }
+        } else {
+            let values = pairs.map(|(name, value)| (name, Some(value))).collect();
+            Edit::Set { context: path, key: Vec::new(), values }
+        };
+        let change = Change { author: Author("test".into()), comment: None, edits: vec![edit], force: false };
+        store.commit(&change, time::OffsetDateTime::UNIX_EPOCH).unwrap();
+    }
     let access = Access { devices: fake.clone(), tokens: fake.clone() };
-    (router(Edge { access, control: store.live(), failures: Arc::default() }), fake)
+    let proofs = Arc::new(Proofs::new(&store));
+    (router(Edge { access, control: store.live(), failures: Arc::default(), proofs }), fake)
 }
 
 fn info(secure: bool) -> Arc<ConnectionInfo> {
@@ -127,6 +149,80 @@ async fn body(response: Response) -> String {
 }
 
 const PATH: &str = "/bc/pc/config-wxt.xml";
+const PATTERN: (&str, &str) = ("identityPattern", "macaddress:.*([0-9a-fA-F]{12}).*");
+
+#[tokio::test]
+async fn a_header_counts_from_trusted_sources_alone() {
+    let on: &[(&str, &str)] = &[("enable", "true"), PATTERN];
+    let known = [(header::HeaderName::from_static("macaddress"), "0A:1B:2C:3D:4E:5F 0A1B2C3D4E5F")];
+    for (settings, expected) in [
+        (vec![("Headers", on)], 401),
+        (vec![("Headers", on), ("Headers/TrustedSources", &[("network", "192.0.2.8")][..])], 401),
+        (vec![("Headers", &[PATTERN][..]), ("Headers/TrustedSources", &[("network", "192.0.2.7")][..])], 401),
+        (vec![("Headers", on), ("Headers/TrustedSources", &[("network", "192.0.2.0/24")][..])], 200),
+    ] {
+        let (app, _) = app_with(&settings);
+        assert_eq!(ask(&app, "GET", PATH, &known).await.status().as_u16(), expected, "{settings:?}");
+    }
+    let (app, fake) = app_with(&[("Headers", on), ("Headers/TrustedSources", &[("network", "192.0.2.7")])]);
+    let line = |value: &'static str| (header::HeaderName::from_static("macaddress"), value);
+    let good = basic("alice_pc", "right");
+    let password = (header::AUTHORIZATION, good.as_str());
+    for (lines, expected) in [
+        (vec![line("0a1b2c3d4e60")], 401),
+        (vec![line("0a1b2c3d4e60"), password.clone()], 200),
+        (vec![line("0a1b2c3d4e5f"), password.clone()], 200),
+        (vec![password.clone()], 200),
+    ] {
+        assert_eq!(ask(&app, "GET", PATH, &lines).await.status().as_u16(), expected, "{lines:?}");
+    }
+    // What cannot be understood is not looked up, whatever else is shown.
+    let asked = fake.asked.load(Ordering::SeqCst);
+    for lines in
+        [vec![line("nobody"), password.clone()], vec![line("0a1b2c3d4e5f"), line("0a1b2c3d4e60"), password]]
+    {
+        assert_eq!(ask(&app, "GET", PATH, &lines).await.status(), StatusCode::UNAUTHORIZED, "{lines:?}");
+    }
+    assert_eq!(fake.asked.load(Ordering::SeqCst), asked);
+    assert_eq!(ask(&app, "GET", "/bc/pc/other.xml", &known).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_verified_certificate_tells_the_address_where_it_is_switched_on() {
+    let named = |name: &str| {
+        let mut info = (*info(true)).clone();
+        if let Some(tls) = &mut info.tls {
+            tls.client = Some(PeerIdentity {
+                common_name: Some(name.to_owned()),
+                fingerprint: String::new(),
+                extended_key_usages: Vec::new(),
+                issuer: "Maker".to_owned(),
+                not_after: time::OffsetDateTime::UNIX_EPOCH,
+            });
+        }
+        Arc::new(info)
+    };
+    let pattern = ("identityPattern", "SEP([0-9A-F]{12})");
+    for (settings, name, expected) in [
+        (&[("Certificates", &[("enable", "true"), pattern][..])][..], "SEP0A1B2C3D4E5F", 200),
+        (&[("Certificates", &[("enable", "true"), pattern][..])][..], "SEP0A1B2C3D4E60", 401),
+        (&[("Certificates", &[("enable", "true"), pattern][..])][..], "xSEP0A1B2C3D4E5F", 401),
+        (&[("Certificates", &[pattern][..])][..], "SEP0A1B2C3D4E5F", 401),
+        (&[][..], "SEP0A1B2C3D4E5F", 401),
+    ] {
+        let (app, _) = app_with(settings);
+        let request = Request::get(PATH).extension(named(name)).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{settings:?} {name}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_an_activated_device_gets_its_file() {
+    let (app, _) = app();
+    let response = ask(&app, "GET", PATH, &[(header::AUTHORIZATION, "Bearer activated")]).await;
+    assert!(body(response).await.contains("desk"));
+}
 
 #[tokio::test]
 async fn the_same_url_gives_each_its_own_file() {

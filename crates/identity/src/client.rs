@@ -93,10 +93,16 @@ impl CloudClient {
         self.exchange.ask(Question { url, authorization: None, form: None, max_body, deadline }).await
     }
 
-    /// What is to be done now and then: looks at the age of the refresh tokens of these registrations, and forgets access
-    /// tokens of others.
+    /// What is to be done now and then: keeps an access token of each of these registrations ready, so that refresh tokens stay
+    /// in use, watches their age, and forgets access tokens of others.
     pub async fn upkeep(&self, registrations: &[Registration], upkeep: &mut Upkeep) {
         self.grants.keep_only(registrations);
+        for registration in registrations {
+            if !registration.slot.token(&self.store.current()).is_empty() {
+                // A failure was told where it was met.
+                drop(self.grants.current(registration, None, self.exchange.deadline()).await);
+            }
+        }
         let now = self.clock.now().unix_timestamp();
         upkeep.0.watch(&self.store, registrations, self.limits.load().alarm_days, now).await;
     }

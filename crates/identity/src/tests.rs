@@ -151,6 +151,7 @@ impl Bed {
                 sink: None,
             },
             CloudConfig {
+                bridge_scope: String::new(),
                 clients: vec![client("first", "r-1"), client("first", "r-acme"), client("second", "r-2")],
                 any_client: false,
                 clusters: [("US-A", ISSUER), ("EU", EUROPE)]

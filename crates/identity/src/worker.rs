@@ -2,7 +2,7 @@
 //! the age of refresh tokens watched. authservice.md 5.2 step 3, 15 and 16
 
 use crate::ages::Ages;
-use crate::config::Registration;
+use crate::config::{Purpose, Registration};
 use crate::state;
 use crate::{Identities, federation};
 use openadp_alarms::IDENTITY_PROVIDER_UNREACHABLE;
@@ -71,6 +71,9 @@ impl Identities {
         let days = self.0.limits.load().alarm_days;
         let now = self.0.clock.now().unix_timestamp();
         memory.ages.watch(&self.0.store, &registrations, days, now).await;
+        if matches!(self.0.purpose, Purpose::Devices { .. }) {
+            return; // a gauge has one source
+        }
         let open = u32::try_from(self.0.exchange.open_breakers()).unwrap_or(u32::MAX);
         metrics::gauge!("authservice_ci_hosts_avoided").set(f64::from(open));
     }

@@ -5,6 +5,7 @@
 use crate::gateway::Provider;
 use crate::wire::Status;
 use openadp_alarms::{PUSH_CONFIGURATION, PUSH_CREDENTIALS, PUSH_ENVIRONMENT, PUSH_GATEWAY_UNREACHABLE};
+use openadp_identity::Fault;
 use openadp_outgoing::SendError;
 use std::time::Duration;
 
@@ -98,6 +99,31 @@ pub(crate) fn grant_failed(failures: u32, error: &dyn std::error::Error) {
 /// An access token was had.
 pub(crate) fn granted() {
     PUSH_CREDENTIALS.clear(&[("provider", "fcm")]);
+}
+
+/// The cloud service gave credentials for an application.
+pub(crate) fn cloud_token(application: &str, took: Duration) {
+    PUSH_CREDENTIALS.clear(&[("provider", "cloud"), ("application", application)]);
+    metrics::counter!("nps_cloud_tokens_total", "outcome" => "given").increment(1);
+    metrics::histogram!("nps_cloud_token_seconds").record(took.as_secs_f64());
+    tracing::info!(application, "push token of the cloud service renewed");
+}
+
+/// The cloud service gave none; an alarm from the second failure on, and at once where it says no (section 5.1).
+pub(crate) fn no_cloud_token(application: &str, failures: u32, fault: &Fault) {
+    metrics::counter!("nps_cloud_tokens_total", "outcome" => fault.reason).increment(1);
+    let refused = matches!(fault.reason, "refused" | "refreshRefused" | "noRefreshToken" | "clientRefused");
+    if failures >= 2 || refused {
+        let about = [("provider", "cloud"), ("application", application)];
+        PUSH_CREDENTIALS.raise(&about, format_args!("{failures} failures: {}", fault.text));
+    } else {
+        tracing::warn!(application, failures, reason = fault.reason, error = fault.text, "no push token");
+    }
+}
+
+/// An application does not depend on the cloud service any more.
+pub(crate) fn cloud_application_gone(application: &str) {
+    PUSH_CREDENTIALS.clear(&[("provider", "cloud"), ("application", application)]);
 }
 
 /// So many dead tokens that they are rather a mix-up of environments.

@@ -6,7 +6,8 @@
 //! - `wire/`: the application server's JSON, bytes to types and back;
 //! - `http/`: routes, peers, status codes;
 //! - `service/`: the rules of delivery (deadlines, duplicates, order, retries, dead tokens), over the port
-//! - `gateway/`: the port to push providers and its adapters APNs and FCM: payloads, credentials, what answers mean;
+//! - `gateway/`: the port to push providers and its adapters APNs and FCM: payloads, credentials (own ones, and those that a
+//!   cloud service gives), what answers mean;
 //! - `transport/`: pooled HTTP/2 over TLS to the providers;
 //! - `settings.rs`, `cloud_settings.rs`, `configuration.rs`: declarations, and their parsed form at one revision.
 //!
@@ -31,8 +32,9 @@ pub use settings::{
 };
 
 use configuration::Configurations;
-use gateway::{apns::Apns, fcm::Fcm as FcmGateway};
+use gateway::{apns::Apns, cloud::CloudTokens, fcm::Fcm as FcmGateway};
 use openadp_appserver::Clock;
+use openadp_identity::{ClientNeeds, CloudClient};
 use openadp_outgoing::{Addresses, Connector};
 use openadp_settings::{Module, Store};
 use openadp_tls::ClientUse;
@@ -50,7 +52,7 @@ const NAME: &str = "NotificationPushServer";
 pub const APPLICATION: ApplicationSpec =
     ApplicationSpec { name: NAME, modules: MODULES, needs_application_server: false, exclusive: true, build };
 
-const MODULES: &[Module] = &[MODULE, openadp_outgoing::MODULE];
+const MODULES: &[Module] = &[MODULE, openadp_identity::MODULE, openadp_outgoing::MODULE];
 
 /// Most bytes of a provider's answer; they have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -79,7 +81,7 @@ pub fn notification_problems(body: &[u8]) -> Vec<String> {
 
 /// What the application needs from its process.
 pub struct Needs {
-    /// The settings; [`MODULE`] must be among their declarations.
+    /// The settings; [`MODULE`] and those of `outgoing` and `identity` must be among their declarations.
     pub store: Arc<Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -93,13 +95,43 @@ pub struct Needs {
 
 /// The routes of the application, without a container around them.
 pub fn router(needs: Needs) -> axum::Router {
+    let (tasks, shutdown) = (needs.tasks.clone(), needs.shutdown.clone());
+    let (router, cloud) = compose(needs);
+    drop(tasks.spawn(cloud.work(shutdown)));
+    router
+}
+
+/// The routes, and what is to be kept fresh for them.
+fn compose(needs: Needs) -> (axum::Router, CloudTokens) {
     let Needs { store, clock, tls, tasks, shutdown } = needs;
     let names = store.clone();
-    let configurations = Arc::new(Configurations::new(store));
+    let configurations = Arc::new(Configurations::new(store.clone()));
+    let client = CloudClient::new(ClientNeeds {
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+        store: store.clone(),
+        tasks: tasks.clone(),
+        ticks: Arc::new(tokio::time::Instant::now),
+        tls: tls.clone(),
+    });
+    let cloud = CloudTokens::new(client, clock.clone(), configurations.clone(), store);
     let connector = Arc::new(Connector::new(tls, move || Addresses::of(&names.current(), false)));
-    let apns =
-        Apns::new(configurations.clone(), connector.clone(), clock.clone(), tasks.clone(), shutdown.clone());
-    let fcm = FcmGateway::new(configurations.clone(), connector, clock.clone(), tasks.clone(), shutdown);
+    let apns = Apns::new(
+        configurations.clone(),
+        connector.clone(),
+        clock.clone(),
+        cloud.clone(),
+        tasks.clone(),
+        shutdown.clone(),
+    );
+    let fcm = FcmGateway::new(
+        configurations.clone(),
+        connector,
+        clock.clone(),
+        cloud.clone(),
+        tasks.clone(),
+        shutdown,
+    );
     let service = Service::new(Deps {
         configurations: configurations.clone(),
         apns: Arc::new(apns),
@@ -107,5 +139,5 @@ pub fn router(needs: Needs) -> axum::Router {
         clock,
         tasks,
     });
-    http::router(http::Edge { configurations, service })
+    (http::router(http::Edge { cloud: cloud.clone(), configurations, service }), cloud)
 }

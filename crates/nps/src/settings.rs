@@ -96,7 +96,7 @@ context! {
         /// Application id, as apps register it.
         pub application_id: String =
             Parameter::new("applicationId", APPLICATION_ID).header("Application ID").key().left();
-        /// Project; none means that a cloud service would provide the token.
+        /// Project; none means that the cloud service gives the credentials.
         pub project_id: Option<String> = Parameter::new("projectId", Kind::text(1, 256)).header("Project ID").left();
     }
 }
@@ -161,7 +161,7 @@ context! {
     pub struct ProductionToken = Context::table(Tree::Adp, "Applications/NotificationPushServer/APNS/Production/Tokens") => {
         /// Application id: the app's bundle id.
         pub app_id: String = Parameter::new("appId", APPLICATION_ID).header("App Id").key().left();
-        /// Key; none means that a cloud service would provide the token.
+        /// Key; none means that the cloud service gives the credentials.
         pub auth_key_id: Option<String> = Parameter::new("authKeyId", Kind::text(10, 10)).header("Auth Key Id").left();
     }
 }
@@ -171,7 +171,7 @@ context! {
     pub struct DevelopmentToken = Context::table(Tree::Adp, "Applications/NotificationPushServer/APNS/Development/Tokens") => {
         /// Application id: the app's bundle id.
         pub app_id: String = Parameter::new("appId", APPLICATION_ID).header("App Id").key().left();
-        /// Key; none means that a cloud service would provide the token.
+        /// Key; none means that the cloud service gives the credentials.
         pub auth_key_id: Option<String> = Parameter::new("authKeyId", Kind::text(10, 10)).header("Auth Key Id").left();
     }
 }

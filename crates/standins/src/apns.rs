@@ -53,6 +53,14 @@ pub struct AuthKey {
     pub public_key: String,
 }
 
+/// A provider token of a team (`bearer` and all), signed now (seconds since 1970) with its private key in PEM; `None` where that is
+/// none. For stand-ins of those who hold a key in place of NotificationPushServer.
+pub fn authorization(key_id: &str, team_id: &str, private_key: &str, now: i64) -> Option<String> {
+    let header = serde_json::json!({"alg": "ES256", "kid": key_id});
+    let token = crate::jws::es256(&header, &serde_json::json!({"iss": team_id, "iat": now}), private_key)?;
+    Some(format!("bearer {token}"))
+}
+
 /// What the stand-in knows.
 #[derive(Debug, Clone, Default)]
 pub struct Config {

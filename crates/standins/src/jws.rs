@@ -1,12 +1,14 @@
 //! Signed tokens as the providers read them: compact form, one algorithm, verified with aws-lc-rs.
 
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use serde_json::{Map, Value};
 
 /// Longer ones are no tokens of the providers (theirs have a few hundred bytes).
@@ -58,6 +60,16 @@ impl<'a> Jws<'a> {
         self.header("alg") == Some(key.algorithm)
             && key.key.verify_sig(self.signed.as_bytes(), &self.signature).is_ok()
     }
+}
+
+/// Signs claims with a P-256 key (PKCS#8 in PEM), ES256: the token of a provider whose key it is.
+pub(crate) fn es256(header: &Value, claims: &Value, pem: &str) -> Option<String> {
+    let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_pkcs8_der()).ok()?;
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).ok()?;
+    Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
 }
 
 /// A public key together with the one algorithm it is used with.

@@ -19,18 +19,18 @@ const FCM: &str = "ADP_CLI/Applications/NotificationPushServer/FCM";
 const ACCESS: &str = "ADP_CLI/Applications/NotificationPushServer/AccessControl";
 const CLIENTS: &str = "ADP_CLI/Applications/NotificationPushServer/AccessControl/Clients";
 const GENERAL: &str = "ADP_CLI/Applications/NotificationPushServer/GeneralSettings";
-const SECRET: &str = "between-us-both";
+pub(crate) const SECRET: &str = "between-us-both";
 const PROJECT: &str = "test-project";
 const ACCOUNT: &str = "push@test-project.lab.invalid";
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     UNIX_EPOCH.elapsed().ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
 
 /// A key pair of openssl: its private half in PKCS#8 as a file, and its public half in PEM.
-struct Pair {
-    private: PathBuf,
-    public: String,
+pub(crate) struct Pair {
+    pub(crate) private: PathBuf,
+    pub(crate) public: String,
 }
 
 impl Pair {
@@ -42,21 +42,21 @@ impl Pair {
         let public = Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&private).output()?;
         Ok(Self { private, public: String::from_utf8(public.stdout)? })
     }
-    fn elliptic(folder: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn elliptic(folder: &Path, name: &str) -> Result<Self> {
         Self::make(folder, name, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"])
     }
 }
 
 /// A lab whose push server is led to stand-ins of the test.
-struct Bench {
-    lab: Lab,
-    runtime: tokio::runtime::Runtime,
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    pub(crate) runtime: tokio::runtime::Runtime,
     number: AtomicU32,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let lab = Lab::start()?;
         lab.administer(&[&format!("{ACCESS}> set sharedSecret {SECRET}")])?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -65,12 +65,12 @@ impl Bench {
         Ok(bench)
     }
 
-    fn environment(&self) -> Result<Environment> {
+    pub(crate) fn environment(&self) -> Result<Environment> {
         let folder = self.lab.data_dir.join("lab/certificates");
         Self::secured(&folder.join("server-p256.crt"), &folder.join("server-p256.key"))
     }
 
-    fn secured(certificate: &Path, key: &Path) -> Result<Environment> {
+    pub(crate) fn secured(certificate: &Path, key: &Path) -> Result<Environment> {
         Ok(Environment {
             bind: "127.0.0.1:0".parse()?,
             tls: TlsPair {
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// A stand-in of APNs that knows the lab's key and others (id, team, public half).
-    fn apns(&self, others: &[(&str, &str, &str)]) -> Result<ApnsHandle> {
+    pub(crate) fn apns(&self, others: &[(&str, &str, &str)]) -> Result<ApnsHandle> {
         let seed: Value = serde_json::from_slice(&std::fs::read(self.lab.data_dir.join("lab/seed.json"))?)?;
         let own = &seed["apns"];
         let text = |name: &str| own[name].as_str().unwrap_or_default();
@@ -178,7 +178,7 @@ impl Bench {
     }
 
     /// Pushes to one app; gives the result's status, or the answer's where there is none yet.
-    fn push(&self, application: &str, os: &str) -> Result<String> {
+    pub(crate) fn push(&self, application: &str, os: &str) -> Result<String> {
         let answer = self.post(&self.call(&[self.target(application, os)]), SECRET)?;
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         Ok(body["results"][0]["status"].as_str().map_or_else(|| answer.status.to_string(), str::to_owned))

@@ -3,6 +3,7 @@
 use super::identity as cloud;
 use super::plan::Plan;
 use super::prepare::IOS_APP;
+use super::secrets;
 use super::seed::Seed;
 use anyhow::{Context as _, Result};
 use openadp_appserver::{Clock as _, SystemClock, epoch_millis};
@@ -44,22 +45,30 @@ impl StandIns {
             shutdown: shutdown.clone(),
             sink: Some(Arc::new(|received: &Received| announce(received))),
         };
+        let others = secrets::p256().context("making a key")?;
         apns::start(
             environment(plan.ports.apns),
             apns::Config {
-                apps: vec![IOS_APP.to_owned()],
-                keys: vec![apns::AuthKey {
-                    key_id: seed.apns.key_id.clone(),
-                    team_id: seed.apns.team_id.clone(),
-                    public_key: seed.apns.public_key.clone(),
-                }],
+                apps: vec![IOS_APP.to_owned(), cloud::CLOUD_IOS_APP.to_owned()],
+                keys: vec![
+                    apns::AuthKey {
+                        key_id: seed.apns.key_id.clone(),
+                        team_id: seed.apns.team_id.clone(),
+                        public_key: seed.apns.public_key.clone(),
+                    },
+                    apns::AuthKey {
+                        key_id: cloud::CLOUD_KEY.0.to_owned(),
+                        team_id: cloud::CLOUD_KEY.1.to_owned(),
+                        public_key: others.public,
+                    },
+                ],
                 tokens: Vec::new(),
                 unknown_tokens: UnknownTokens::Accept,
             },
         )
         .await
         .context("starting the stand-in of APNs")?;
-        fcm::start(
+        let fcm = fcm::start(
             environment(plan.ports.fcm),
             fcm::Config {
                 projects: vec![fcm::Project {
@@ -74,9 +83,10 @@ impl StandIns {
         )
         .await
         .context("starting the stand-in of FCM")?;
-        identity::start(environment(plan.ports.identity), cloud::config())
+        let identity = identity::start(environment(plan.ports.identity), cloud::config())
             .await
             .context("starting the stand-in of the identity cloud")?;
+        identity.give_push_tokens(cloud::push_tokens(others.private, fcm, seed.fcm.project_id.clone()));
         Ok(Self { tasks, shutdown })
     }
 

@@ -173,7 +173,7 @@ pub(crate) fn device(person: &Person, device: &Device) -> NewDevice {
         level: DeviceLevel::Group,
         device_type: "Business Communicator - PC".to_owned(),
         line_port: device.line_port.to_owned(),
-        mac: None,
+        mac: Some(device.mac.to_owned()),
         user_name: device.user_name.to_owned(),
         password: Secret::new(device.password),
         sip_user_name: device.user_name.to_owned(),

@@ -202,6 +202,15 @@ pub async fn devices(fixture: &dyn Fixture) {
         panic!("by password too");
     };
 
+    let address = |text: &str| FileCredentials::HardwareAddress(text.to_owned());
+    let FileDecision::File(proven) = file(path, address("0a1b2c3d4e5f"), true).await else {
+        panic!("a device whose hardware address is proved gets its file");
+    };
+    assert_eq!(proven.content, alice.content);
+    assert_eq!(file(path, address("0a1b2c3d4eff"), true).await, challenge, "an address that nobody has");
+    assert_eq!(file("bc/pc/nothing.xml", address("0a1b2c3d4e5f"), true).await, FileDecision::NotFound);
+    assert_eq!(file(path, address("0a1b2c3d4e5f"), false).await, challenge, "not in clear");
+
     // Without valid credentials an unknown file looks like a known one.
     let paths = [
         path,

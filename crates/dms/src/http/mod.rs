@@ -2,9 +2,13 @@
 
 mod tokens;
 
+pub(crate) use tokens::Bearers;
+
 use crate::service::{Access, Denied, Failures, Limits, Shown};
-use crate::settings::AccessControl;
-use crate::wire::{Presented, clean_path, etag, http_date, is_current};
+use crate::settings::{AccessControl, Certificates, Headers, TrustedSource};
+use crate::wire::{
+    Compiled, HardwareAddress, Network, Presented, Told, clean_path, etag, http_date, is_current, told,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,7 +20,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use openadp_alarms::DMS_GUESSING;
 use openadp_appserver::DeviceFile;
-use openadp_settings::Live;
+use openadp_settings::{Live, Store};
 use openadp_webcontainer::ConnectionInfo;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -29,6 +33,64 @@ pub(crate) struct Edge {
     pub(crate) access: Access,
     pub(crate) control: Live<AccessControl>,
     pub(crate) failures: Arc<Failures>,
+    pub(crate) proofs: Arc<Proofs>,
+}
+
+/// Where a device's hardware address is found that others have proved.
+pub(crate) struct Proofs {
+    certificates: Live<Certificates>,
+    headers: Live<Headers>,
+    names: Compiled,
+    lines: Compiled,
+    store: Arc<Store>,
+}
+
+/// What others have proved of a device.
+enum Proven {
+    Nothing,
+    /// Its address, and how it was proved.
+    Address(HardwareAddress, &'static str),
+    /// A trusted firewall says what cannot be understood.
+    Unclear,
+}
+
+impl Proofs {
+    pub(crate) fn new(store: &Arc<Store>) -> Self {
+        Self {
+            certificates: store.live(),
+            headers: store.live(),
+            names: Compiled::default(),
+            lines: Compiled::default(),
+            store: store.clone(),
+        }
+    }
+
+    fn of(&self, info: Option<&ConnectionInfo>, headers: &HeaderMap) -> Proven {
+        let Some(info) = info else { return Proven::Nothing };
+        let certificates = self.certificates.load();
+        // A certificate that is here was verified in the handshake.
+        let name = info.tls.as_ref().and_then(|tls| tls.client.as_ref()?.common_name.as_deref());
+        if let (true, Some(pattern), Some(name)) =
+            (certificates.enable, certificates.identity_pattern.as_deref(), name)
+            && let Some(address) = self.names.find(pattern, name)
+        {
+            return Proven::Address(address, "certificate");
+        }
+        let rule = self.headers.load();
+        let (true, Some(pattern)) = (rule.enable, rule.identity_pattern.as_deref()) else {
+            return Proven::Nothing;
+        };
+        let peer = info.peer.ip();
+        let trusted = self.store.current().rows::<TrustedSource>();
+        if !trusted.iter().filter_map(|row| Network::parse(&row.network)).any(|network| network.holds(peer)) {
+            return Proven::Nothing;
+        }
+        match told(&self.lines, pattern, headers) {
+            Told::Nothing => Proven::Nothing,
+            Told::Address(address) => Proven::Address(address, "header"),
+            Told::Unclear => Proven::Unclear,
+        }
+    }
 }
 
 /// Every path below the context.
@@ -59,9 +121,13 @@ async fn answer(State(edge): State<Edge>, request: Request) -> Response {
     };
     let control = edge.control.load();
     let presented = Presented::of(request.headers());
-    let way = presented.name();
+    let (proven, way) = match edge.proofs.of(info.map(AsRef::as_ref), request.headers()) {
+        Proven::Nothing => (None, presented.name()),
+        Proven::Address(address, way) => (Some(address), way),
+        Proven::Unclear => return refuse(&edge, &control, Denied::Challenge(Shown::Address), peer, "header"),
+    };
     let allow_password = secure || control.allow_basic_over_http;
-    match edge.access.file(path, secure, allow_password, presented).await {
+    match edge.access.file(path, secure, allow_password, proven, presented).await {
         Ok(file) => found(request.headers(), file, way),
         Err(denied) => refuse(&edge, &control, denied, peer, way),
     }
@@ -70,7 +136,7 @@ async fn answer(State(edge): State<Edge>, request: Request) -> Response {
 fn refuse(edge: &Edge, control: &AccessControl, denied: Denied, peer: IpAddr, way: &'static str) -> Response {
     match denied {
         Denied::Challenge(shown) => {
-            if shown == Shown::Password {
+            if matches!(shown, Shown::Password | Shown::Elsewhere) {
                 let limits = Limits {
                     failures: control.failures_per_source,
                     window: Duration::from_secs(control.failure_window_seconds),

@@ -1,15 +1,15 @@
 //! Who gets which file. The application server decides; this brings it what it needs to know.
 
-use crate::wire::Presented;
+use crate::wire::{HardwareAddress, Presented};
 use async_trait::async_trait;
-use openadp_appserver::{DeviceFile, Devices, FileCredentials, FileDecision, FileRequest, PortError, UserId};
+use openadp_appserver::{DeviceFile, Devices, FileCredentials, FileDecision, FileRequest, PortError};
 use std::sync::Arc;
 
-/// Verifies long-lived tokens: the container's authenticator, or a stand-in in tests.
+/// Verifies tokens: those of our own, of the identity provider and of activated devices, or a stand-in in tests.
 #[async_trait]
 pub(crate) trait Tokens: Send + Sync {
-    /// The subscriber whose token it is.
-    async fn subscriber(&self, token: &str) -> Result<UserId, Denied>;
+    /// Whose token it is, in the form that the application server knows. `secure`: it came over TLS.
+    async fn owner(&self, token: &str, secure: bool) -> Result<FileCredentials, Denied>;
 }
 
 /// What a request that is challenged had shown.
@@ -18,6 +18,10 @@ pub(crate) enum Shown {
     Nothing,
     /// Something that can be guessed.
     Password,
+    /// The name of a device that its firewall or its certificate proves: it is wrong by mistake, not by guessing.
+    Address,
+    /// A token that others had to be asked about: that costs them and us.
+    Elsewhere,
     /// A token, which cannot: many apps behind one address may try expired ones first, and that is no attack.
     Token,
 }
@@ -65,8 +69,22 @@ impl Access {
         path: String,
         secure: bool,
         allow_password: bool,
+        proven: Option<HardwareAddress>,
         presented: Presented,
     ) -> Result<DeviceFile, Denied> {
+        if let Some(address) = proven {
+            let credentials = FileCredentials::HardwareAddress(address.into_digits());
+            let request = FileRequest { path: path.clone(), secure, credentials };
+            match self.devices.file(&request).await? {
+                FileDecision::File(file) => return Ok(file),
+                FileDecision::NotFound => return Err(Denied::NotFound),
+                // A device that is not known may be known by what it shows itself.
+                FileDecision::Challenge(_) if matches!(presented, Presented::Nothing) => {
+                    return Err(Denied::Challenge(Shown::Address));
+                }
+                FileDecision::Challenge(_) => {}
+            }
+        }
         let (credentials, shown) = match presented {
             Presented::Nothing => (FileCredentials::None, Shown::Nothing),
             // Something that cannot be valid: not worth a question to the application server.
@@ -74,9 +92,7 @@ impl Access {
             Presented::Password(_) if !allow_password => (FileCredentials::None, Shown::Nothing),
             Presented::Password(credentials) => (FileCredentials::Password(credentials), Shown::Password),
             // A token that fails is a clean 401, whatever the path, so that the app's second try starts.
-            Presented::Token(token) => {
-                (FileCredentials::Subscriber(self.tokens.subscriber(&token).await?), Shown::Token)
-            }
+            Presented::Token(token) => (self.tokens.owner(&token, secure).await?, Shown::Token),
         };
         match self.devices.file(&FileRequest { path, secure, credentials }).await? {
             FileDecision::Challenge(_) => Err(Denied::Challenge(shown)),

@@ -4,6 +4,7 @@
 //! Every adapter runs the same conformance suite (`gateway::conformance`, in tests).
 
 pub(crate) mod apns;
+pub(crate) mod cloud;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod fcm;

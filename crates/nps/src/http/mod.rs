@@ -4,6 +4,7 @@ mod peer;
 
 use crate::configuration::Configurations;
 use crate::error::Refusal;
+use crate::gateway::cloud::CloudTokens;
 use crate::service::{Overloaded, Service};
 use crate::wire::{Feedback, MAX_BODY, Notification, SchemaProblem};
 use axum::extract::{Query, Request, State};
@@ -29,6 +30,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) struct Edge {
     pub(crate) configurations: Arc<Configurations>,
     pub(crate) service: Service,
+    pub(crate) cloud: CloudTokens,
 }
 
 /// The routes, below `/nps`.
@@ -91,5 +93,7 @@ async fn feedback(State(edge): State<Edge>, Query(Since { since }): Query<Since>
 
 async fn health(State(edge): State<Edge>) -> Json<serde_json::Value> {
     let (apns, fcm, waiting) = edge.service.health();
-    Json(json!({ "waiting": waiting, "providers": { "apns": apns, "fcm": fcm } }))
+    Json(
+        json!({ "waiting": waiting, "providers": { "apns": apns, "fcm": fcm }, "cloud": edge.cloud.health() }),
+    )
 }

@@ -1,6 +1,7 @@
 //! A bench: both stand-ins, the application, a clock to turn, and what an application server would send.
 
 use crate::gateway::apns::Apns;
+use crate::gateway::cloud::CloudTokens;
 use crate::gateway::fcm::Fcm;
 use crate::settings::MODULE;
 use crate::{Needs, configuration::Configurations};
@@ -9,6 +10,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use openadp_appserver::Clock;
+use openadp_identity::{ClientNeeds, CloudClient};
 use openadp_outgoing::Connector;
 use openadp_settings::{Author, Change, Edit, Registry, Store};
 use openadp_standins::apns::ApnsHandle;
@@ -44,7 +46,7 @@ static ACCOUNT: LazyLock<(String, String)> = LazyLock::new(|| {
 });
 
 /// A clock that stands until it is turned.
-pub(crate) struct Turned(AtomicI64);
+pub(crate) struct Turned(pub(crate) AtomicI64);
 
 impl Clock for Turned {
     fn now(&self) -> OffsetDateTime {
@@ -116,6 +118,10 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<Turned>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
+    /// For further stand-ins.
+    pub(crate) environment: Environment,
+    /// The key that provider tokens are signed with, in PEM.
+    pub(crate) signing: String,
     router: Router,
     tls: Arc<ClientConfig>,
 }
@@ -163,7 +169,7 @@ impl Bench {
         let apns = openadp_standins::apns::start(
             environment.clone(),
             openadp_standins::apns::Config {
-                apps: vec![IOS.to_owned()],
+                apps: vec![IOS.to_owned(), "cloud.phone.ios".to_owned()],
                 keys: vec![openadp_standins::apns::AuthKey {
                     key_id: KEY_ID.to_owned(),
                     team_id: TEAM.to_owned(),
@@ -174,7 +180,7 @@ impl Bench {
             },
         );
         let fcm = openadp_standins::fcm::start(
-            environment,
+            environment.clone(),
             openadp_standins::fcm::Config {
                 projects: vec![openadp_standins::fcm::Project {
                     project_id: PROJECT.to_owned(),
@@ -187,13 +193,16 @@ impl Bench {
             },
         );
         let (apns, fcm) = (apns.await.unwrap(), fcm.await.unwrap());
-        let store = Store::in_memory(Registry::new([MODULE]).unwrap());
+        let store = Store::in_memory(
+            Registry::new([MODULE, openadp_identity::MODULE, openadp_outgoing::MODULE]).unwrap(),
+        );
         let (pool, timeout) = (setup.pool_size.to_string(), setup.timeout_millis.to_string());
         let (apns_at, fcm_at) = (apns.address(), fcm.address());
         let key_file = key_file();
         let tls = authority.client();
         let bench = Self {
-            router: crate::router(Needs {
+            // Without what keeps push tokens fresh: tests ask for it, and count.
+            router: crate::compose(Needs {
                 store: store.clone(),
                 clock: clock.clone(),
                 tls: Arc::new({
@@ -202,8 +211,11 @@ impl Bench {
                 }),
                 tasks: tasks.clone(),
                 shutdown: shutdown.clone(),
-            }),
+            })
+            .0,
             tls,
+            environment,
+            signing: signing.serialize_pem(),
             apns,
             fcm,
             store,
@@ -241,6 +253,20 @@ impl Bench {
         self.clock.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// What the cloud service gives.
+    pub(crate) fn cloud_tokens(&self, configurations: &Arc<Configurations>) -> CloudTokens {
+        let tls = self.tls.clone();
+        let client = CloudClient::new(ClientNeeds {
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            store: self.store.clone(),
+            tasks: self.tasks.clone(),
+            ticks: Arc::new(tokio::time::Instant::now),
+            tls: Arc::new(move || Ok(tls.clone())),
+        });
+        CloudTokens::new(client, self.clock.clone(), configurations.clone(), self.store.clone())
+    }
+
     /// The adapters alone.
     pub(crate) fn gateways(&self) -> (Apns, Fcm) {
         let configurations = Arc::new(Configurations::new(self.store.clone()));
@@ -248,15 +274,17 @@ impl Bench {
         let connector =
             Arc::new(Connector::new(Arc::new(move || Ok(tls.clone())), openadp_outgoing::Addresses::default));
         let (tasks, shutdown) = (&self.tasks, &self.shutdown);
+        let cloud = self.cloud_tokens(&configurations);
         (
             Apns::new(
                 configurations.clone(),
                 connector.clone(),
                 self.clock.clone(),
+                cloud.clone(),
                 tasks.clone(),
                 shutdown.clone(),
             ),
-            Fcm::new(configurations, connector, self.clock.clone(), tasks.clone(), shutdown.clone()),
+            Fcm::new(configurations, connector, self.clock.clone(), cloud, tasks.clone(), shutdown.clone()),
         )
     }
 

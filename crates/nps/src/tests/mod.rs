@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod bench;
+mod cloud;
 mod connections;
 mod credentials;
 mod delivery;

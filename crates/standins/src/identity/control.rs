@@ -106,7 +106,17 @@ pub(super) fn token(state: &mut State, body: &Bytes, now: i64) -> Result<Value, 
     Ok(json!({"access_token": issue(state, &request, now), "token_type": "Bearer", "expires_in": expires_in}))
 }
 
-/// `POST /stand-in/faults`: a form with `endpoint` (token, introspection, federation, ping), `fault` (slow, status,
+/// `POST /stand-in/devices`: a form with `macAddress`, and `expires_in`.
+pub(super) fn device(state: &mut State, body: &Bytes, now: i64) -> Result<Value, String> {
+    let address = wire::field(body, "macAddress").ok_or("macAddress is missing")?;
+    let seconds = match wire::field(body, "expires_in") {
+        None => 86_400,
+        Some(text) => text.parse().map_err(|_| "expires_in is no number")?,
+    };
+    Ok(json!({"token": super::services::activate(state, &address, seconds, now), "expires_in": seconds}))
+}
+
+/// `POST /stand-in/faults`: a form with `endpoint` (token, introspection, federation, ping, pushToken, deviceAuth, discovery), `fault` (slow, status,
 /// oversized, compressed, wrongIssuer, redirect, rotate, hangUp, cut, silence, garbage; none forgets them all), `times` and,
 /// for slow and status, `value`.
 pub(super) fn fault(state: &mut State, body: &Bytes) -> Result<Value, String> {

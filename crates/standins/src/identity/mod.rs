@@ -1,13 +1,16 @@
-//! The identity cloud: an OAuth token endpoint, the check of users' access tokens, the federation service, and a ping.
+//! The identity cloud: an OAuth token endpoint, the check of users' access tokens, the federation service, a ping, and services
+//! that know their callers by access tokens (`services`).
 //!
 //! Shapes are those of `protocols/authservice.md` 5. It misbehaves on command ([`Fault`]), also over HTTP
 //! (`POST /stand-in/faults`), and gives users' access tokens out to whoever asks (`POST /stand-in/tokens`): it runs on
 //! loopback, for tests and for the lab.
 
 mod control;
+mod services;
 mod wire;
 
 pub use control::TokenRequest;
+pub use services::PushTokens;
 
 use crate::handle::{Environment, Handle, StartError};
 use crate::record::{IdentityQuestion, Log, Received, Verdict};
@@ -46,7 +49,24 @@ pub enum Endpoint {
     Federation,
     /// `GET .../idp/ping`.
     Ping,
+    /// `GET .../v1/push-token`.
+    PushToken,
+    /// `POST .../v1/device-auth`.
+    DeviceAuth,
+    /// `GET /.well-known/oauth-authorization-server`.
+    Discovery,
 }
+
+/// All of them, in the order of their declaration.
+const ENDPOINTS: [Endpoint; 7] = [
+    Endpoint::Token,
+    Endpoint::Introspection,
+    Endpoint::Federation,
+    Endpoint::Ping,
+    Endpoint::PushToken,
+    Endpoint::DeviceAuth,
+    Endpoint::Discovery,
+];
 
 impl Endpoint {
     /// As `POST /stand-in/faults` and the record name it.
@@ -56,12 +76,13 @@ impl Endpoint {
             Self::Introspection => "introspection",
             Self::Federation => "federation",
             Self::Ping => "ping",
+            Self::PushToken => "pushToken",
+            Self::DeviceAuth => "deviceAuth",
+            Self::Discovery => "discovery",
         }
     }
     fn named(name: &str) -> Option<Self> {
-        [Self::Token, Self::Introspection, Self::Federation, Self::Ping]
-            .into_iter()
-            .find(|one| one.name() == name)
+        ENDPOINTS.into_iter().find(|one| one.name() == name)
     }
 }
 
@@ -121,6 +142,8 @@ pub struct Config {
     pub any_client: bool,
     /// What the federation service answers.
     pub clusters: Vec<Cluster>,
+    /// Scope without which the bridge of devices answers no client; empty for none.
+    pub bridge_scope: String,
 }
 
 /// A user's access token.
@@ -132,12 +155,22 @@ pub(crate) struct UserToken {
     user: String,
 }
 
+/// An access token of a client.
+struct Access {
+    client: String,
+    scope: String,
+    /// Milliseconds since 1970.
+    expires: i64,
+}
+
 #[derive(Default)]
 struct State {
     /// Refresh token to client.
     refresh: HashMap<String, String>,
-    /// Access tokens of clients, with when they end (milliseconds).
-    access: HashMap<String, (String, i64)>,
+    /// Access tokens of clients.
+    access: HashMap<String, Access>,
+    /// Activated devices by their token.
+    devices: HashMap<String, services::Activated>,
     users: HashMap<String, UserToken>,
     faults: VecDeque<(Endpoint, Fault, usize)>,
 }
@@ -148,15 +181,20 @@ struct Cloud {
     log: Arc<Log>,
     scripts: Arc<Scripts>,
     state: Arc<Mutex<State>>,
-    counts: Arc<[AtomicU64; 4]>,
+    counts: Arc<Counts>,
+    push: Arc<Mutex<Option<PushTokens>>>,
 }
+
+/// Requests by endpoint.
+type Counts = [AtomicU64; ENDPOINTS.len()];
 
 /// A running identity cloud; clones share it.
 #[derive(Clone)]
 pub struct IdentityCloud {
     handle: Handle,
     state: Arc<Mutex<State>>,
-    counts: Arc<[AtomicU64; 4]>,
+    counts: Arc<Counts>,
+    push: Arc<Mutex<Option<PushTokens>>>,
     clock: crate::Millis,
 }
 
@@ -176,7 +214,8 @@ pub async fn start(environment: Environment, config: Config) -> Result<IdentityC
     let log = Arc::new(Log::new(environment.sink.clone()));
     let scripts = Arc::new(Scripts::new());
     let state: Arc<Mutex<State>> = Arc::default();
-    let counts: Arc<[AtomicU64; 4]> = Arc::default();
+    let counts: Arc<Counts> = Arc::default();
+    let push: Arc<Mutex<Option<PushTokens>>> = Arc::default();
     {
         let mut state = lock(&state);
         for client in &config.clients {
@@ -191,9 +230,10 @@ pub async fn start(environment: Environment, config: Config) -> Result<IdentityC
         scripts: scripts.clone(),
         state: state.clone(),
         counts: counts.clone(),
+        push: push.clone(),
     });
     let address = server::start(&environment, cloud, scripts.clone()).await?;
-    Ok(IdentityCloud { handle: Handle { address, log, scripts }, state, counts, clock })
+    Ok(IdentityCloud { handle: Handle { address, log, scripts }, state, counts, push, clock })
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
@@ -222,6 +262,14 @@ impl IdentityCloud {
         if let Some(token) = lock(&self.state).users.get_mut(token) {
             token.active = false;
         }
+    }
+    /// Answers questions for push credentials with what this gives; before, no application is known.
+    pub fn give_push_tokens(&self, source: PushTokens) {
+        *self.push.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+    /// Activates a device of this hardware address: gives the token that it brings, good for so many seconds.
+    pub fn activate(&self, address: &str, seconds: i64) -> String {
+        services::activate(&mut lock(&self.state), address, seconds, (self.clock)())
     }
     /// Ends all access tokens of clients: they must get new ones.
     pub fn forget_clients(&self) {
@@ -292,15 +340,18 @@ impl Provider for Cloud {
             (&Method::POST, path) if path.ends_with("/idp/authenticate") => Endpoint::Introspection,
             (&Method::GET, "/federation") => Endpoint::Federation,
             (&Method::GET, path) if path.ends_with("/idp/ping") => Endpoint::Ping,
-            (&Method::POST, "/stand-in/tokens" | "/stand-in/faults") => {
+            (&Method::GET, path) if path.ends_with("/v1/push-token") => Endpoint::PushToken,
+            (&Method::POST, path) if path.ends_with("/v1/device-auth") => Endpoint::DeviceAuth,
+            (&Method::GET, "/.well-known/oauth-authorization-server") => Endpoint::Discovery,
+            (&Method::POST, "/stand-in/tokens" | "/stand-in/devices" | "/stand-in/faults") => {
                 let Ok(body) = server::body(incoming, BODY).await else {
                     return Reply::Response(server::json(400, &json!({"error": "no body"})));
                 };
                 let mut state = lock(&self.state);
-                let done = if path == "/stand-in/tokens" {
-                    control::token(&mut state, &body, (self.clock)())
-                } else {
-                    control::fault(&mut state, &body)
+                let done = match path.as_str() {
+                    "/stand-in/tokens" => control::token(&mut state, &body, (self.clock)()),
+                    "/stand-in/devices" => control::device(&mut state, &body, (self.clock)()),
+                    _ => control::fault(&mut state, &body),
                 };
                 let (status, body) = match done {
                     Ok(body) => (200, body),
@@ -320,6 +371,9 @@ impl Provider for Cloud {
             Endpoint::Introspection => self.introspect(&head.headers, &body),
             Endpoint::Federation => self.federation(&head.headers),
             Endpoint::Ping => Answer::ok(json!({"status": "ok"})),
+            Endpoint::PushToken => self.push_token(&head.headers, head.uri.query().unwrap_or_default()),
+            Endpoint::DeviceAuth => self.device_auth(&head.headers, &body),
+            Endpoint::Discovery => self.discovery(),
         };
         let (reply, verdict) = self.misbehave(fault, &answer).await;
         self.log.add(Received::Identity(IdentityQuestion {
@@ -363,9 +417,11 @@ impl Cloud {
             state.refresh.insert(current.clone(), id.clone());
         }
         let access = wire::random();
-        state.access.retain(|_, (_, expires)| *expires > now);
+        state.access.retain(|_, access| access.expires > now);
         if state.access.len() < TOKENS {
-            state.access.insert(access.clone(), (id.clone(), now + CLIENT_LIFE * 1000));
+            let scope = wire::field(body, "scope").unwrap_or_default();
+            let given = Access { client: id.clone(), scope, expires: now + CLIENT_LIFE * 1000 };
+            state.access.insert(access.clone(), given);
         }
         let body = json!({
             "access_token": access,
@@ -377,16 +433,17 @@ impl Cloud {
         Answer { client: Some(id), ..Answer::ok(body) }
     }
 
-    fn client(&self, headers: &HeaderMap) -> Option<String> {
+    /// The client whose access token is shown, and the scope that it was asked for with.
+    fn client(&self, headers: &HeaderMap) -> Option<(String, String)> {
         let token = wire::bearer(headers)?;
         let state = lock(&self.state);
-        let (client, expires) = state.access.get(token)?;
-        (*expires > (self.clock)()).then(|| client.clone())
+        let access = state.access.get(token)?;
+        (access.expires > (self.clock)()).then(|| (access.client.clone(), access.scope.clone()))
     }
 
     /// RFC 7662.
     fn introspect(&self, headers: &HeaderMap, body: &Bytes) -> Answer {
-        let Some(client) = self.client(headers) else { return Answer::refused(401, "invalid_token") };
+        let Some((client, _)) = self.client(headers) else { return Answer::refused(401, "invalid_token") };
         let Some(token) = wire::field(body, "token") else {
             return Answer { client: Some(client), ..Answer::refused(400, "invalid_request") };
         };
@@ -402,7 +459,7 @@ impl Cloud {
     }
 
     fn federation(&self, headers: &HeaderMap) -> Answer {
-        let Some(client) = self.client(headers) else { return Answer::refused(401, "invalid_token") };
+        let Some((client, _)) = self.client(headers) else { return Answer::refused(401, "invalid_token") };
         let providers: Vec<Value> = self
             .config
             .clusters

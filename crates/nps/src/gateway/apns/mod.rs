@@ -6,10 +6,12 @@ mod token;
 
 pub(crate) use token::SigningKey;
 
+use super::cloud::{CloudTokens, NoToken, PushToken};
 use super::{Action, Fault, Gateway, Outcome, Processed, Provider, ProviderHealth, Push, ended};
 use crate::MAX_ANSWER;
-use crate::configuration::{ApnsEnvironment, Configurations, Route};
+use crate::configuration::{ApnsCredential, ApnsEnvironment, Configurations};
 use crate::events;
+use crate::wire::PushService;
 use answer::Reason;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,12 +34,19 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
 /// How long a phone that got too many pushes is left alone (section 11).
 const HOLD: Duration = Duration::from_secs(5);
 
-/// Connections are kept apart by server and team, and given up when the key changes.
+/// Connections are kept apart by server and team, and given up when the key changes. Which team is behind credentials of the
+/// cloud service is not known: each application has connections of its own then.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
     endpoint: Endpoint,
     team_id: String,
     key: [u8; 32],
+}
+
+/// What one request is authorised with.
+enum Authorization {
+    Own(Arc<str>),
+    Cloud(Arc<PushToken>),
 }
 
 /// The adapter.
@@ -46,6 +55,7 @@ pub(crate) struct Apns {
     connector: Arc<Connector>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    cloud: CloudTokens,
     pools: Mutex<HashMap<PoolKey, Pool>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -64,10 +74,12 @@ impl Apns {
         configurations: Arc<Configurations>,
         connector: Arc<Connector>,
         clock: Arc<dyn Clock>,
+        cloud: CloudTokens,
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
+            cloud,
             configurations,
             connector,
             clock,
@@ -78,9 +90,12 @@ impl Apns {
         }
     }
 
-    fn pool(&self, endpoint: Endpoint, key: &SigningKey) -> Pool {
-        let wanted =
-            PoolKey { endpoint: endpoint.clone(), team_id: key.team_id().to_owned(), key: key.fingerprint() };
+    fn pool(&self, endpoint: Endpoint, credential: &ApnsCredential, application: &str) -> Pool {
+        let (team_id, key) = match credential {
+            ApnsCredential::Own(key) => (key.team_id().to_owned(), key.fingerprint()),
+            ApnsCredential::Cloud => (String::new(), application_key(application)),
+        };
+        let wanted = PoolKey { endpoint: endpoint.clone(), team_id, key };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(&wanted) {
             return pool.clone();
@@ -90,9 +105,11 @@ impl Apns {
         pools.retain(|key, _| {
             configuration.apns.iter().any(|environment| {
                 environment.endpoint.as_ref() == Some(&key.endpoint)
-                    && environment
+                    && (environment
                         .keys()
                         .any(|signing| signing.team_id() == key.team_id && signing.fingerprint() == key.key)
+                        || (key.team_id.is_empty()
+                            && environment.cloud_applications().any(|one| application_key(one) == key.key)))
             })
         });
         let pool = Pool::new(endpoint, self.connector.clone(), self.tasks.clone(), self.shutdown.clone());
@@ -105,15 +122,11 @@ impl Apns {
         &self,
         push: Push<'_>,
         environment: &ApnsEnvironment,
-        key: &SigningKey,
+        authorization: &Authorization,
         pool: &Pool,
         message: &Message,
     ) -> Result<Answer, Outcome> {
-        let token = self.tokens.current(key, self.clock.now()).map_err(|error| {
-            events::configuration_fault(Provider::Apns, &error.to_string());
-            Outcome::Refused { reason: error.to_string(), fault: Fault::Configuration { stops: false } }
-        })?;
-        let request = request(environment, push, message, &token)
+        let request = request(environment, push, message, authorization)
             .map_err(|reason| Outcome::Refused { reason: reason.to_owned(), fault: Fault::Ours })?;
         let options = PoolOptions {
             size: environment.pool_size,
@@ -125,6 +138,52 @@ impl Apns {
             max_answer: MAX_ANSWER,
         };
         pool.send(&options, request, push.deadline).await.map_err(|error| failed(Provider::Apns, &error))
+    }
+}
+
+impl Apns {
+    /// What the next request is authorised with. `refused` are credentials of the cloud service that Apple did not take.
+    async fn authorization(
+        &self,
+        environment: &ApnsEnvironment,
+        credential: &ApnsCredential,
+        application: &str,
+        refused: Option<&Arc<PushToken>>,
+    ) -> Result<Authorization, Outcome> {
+        match credential {
+            ApnsCredential::Own(key) => {
+                self.tokens.current(key, self.clock.now()).map(Authorization::Own).map_err(|error| {
+                    events::configuration_fault(Provider::Apns, &error.to_string());
+                    Outcome::Refused {
+                        reason: error.to_string(),
+                        fault: Fault::Configuration { stops: false },
+                    }
+                })
+            }
+            ApnsCredential::Cloud => {
+                let token = self.cloud.current(environment.service, application, refused).await;
+                token.map(Authorization::Cloud).map_err(|none| without(Provider::Apns, none))
+            }
+        }
+    }
+}
+
+/// Connections of an application without a key of ours.
+fn application_key(application: &str) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, application.as_bytes());
+    let mut key = [0; 32];
+    key.copy_from_slice(digest.as_ref());
+    key
+}
+
+/// What it means to the service that the cloud service gives no credentials.
+pub(super) fn without(provider: Provider, none: NoToken) -> Outcome {
+    match none {
+        NoToken::Refused(reason) => {
+            events::configuration_fault(provider, &reason);
+            Outcome::Refused { reason, fault: Fault::Configuration { stops: true } }
+        }
+        NoToken::Unavailable(reason) => Outcome::Failed { reason, after: None, processed: Processed::No },
     }
 }
 
@@ -145,14 +204,17 @@ fn request(
     environment: &ApnsEnvironment,
     push: Push<'_>,
     message: &Message,
-    token: &str,
+    authorization: &Authorization,
 ) -> Result<Request<Full<Bytes>>, &'static str> {
     // Only hexadecimal digits may become part of a path.
     if push.target.token.is_empty() || !push.target.token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err("BadDeviceToken");
     }
-    let mut authorization = HeaderValue::from_str(&format!("bearer {token}"))
-        .map_err(|_| "provider token is not a header value")?;
+    let mut authorization = match authorization {
+        Authorization::Own(token) => HeaderValue::from_str(&format!("bearer {token}")),
+        Authorization::Cloud(token) => HeaderValue::from_str(&token.authorization),
+    }
+    .map_err(|_| "provider token is not a header value")?;
     authorization.set_sensitive(true);
     let topic = HeaderValue::from_str(&message.topic).map_err(|_| "BadTopic")?;
     let mut builder = Request::post(format!("{}/{}", environment.url, push.target.token))
@@ -172,9 +234,10 @@ fn request(
 impl Gateway for Apns {
     async fn push(&self, push: Push<'_>) -> Outcome {
         let configuration = self.configurations.current();
-        let (environment, key) = match configuration.apns_route(&push.target.application_id) {
-            Route::To(environment, key) => (environment, key),
-            Route::Missing(reason) => return Outcome::NotConfigured { reason },
+        let application = &push.target.application_id;
+        let (environment, credential) = match configuration.apns_route(application) {
+            Ok(route) => route,
+            Err(reason) => return Outcome::NotConfigured { reason },
         };
         let Some(endpoint) = environment.endpoint.clone() else {
             return Outcome::NotConfigured { reason: "url has no host" };
@@ -190,10 +253,15 @@ impl Gateway for Apns {
             // Apple would say so; asking it would put the token into a path.
             return Outcome::TokenDead { since: None, reason: "BadDeviceToken".to_owned(), guarded: true };
         }
-        let pool = self.pool(endpoint, key);
-        let (mut renewed, mut shortened) = (false, false);
+        let pool = self.pool(endpoint, credential, application);
+        let (mut renewed, mut shortened, mut refused) = (false, false, None);
         loop {
-            let answer = match self.attempt(push, environment, key, &pool, &message).await {
+            let authorized =
+                match self.authorization(environment, credential, application, refused.as_ref()).await {
+                    Ok(authorized) => authorized,
+                    Err(outcome) => return outcome,
+                };
+            let answer = match self.attempt(push, environment, &authorized, &pool, &message).await {
                 Ok(answer) => answer,
                 Err(outcome) => return outcome,
             };
@@ -212,7 +280,17 @@ impl Gateway for Apns {
                 }
                 Action::RenewOnce if !renewed => {
                     renewed = true;
-                    if self.tokens.renew(key, epoch_millis(self.clock.now())) == Renewal::TooEarly {
+                    let too_early = match (credential, authorized) {
+                        (ApnsCredential::Own(key), _) => {
+                            self.tokens.renew(key, epoch_millis(self.clock.now())) == Renewal::TooEarly
+                        }
+                        (ApnsCredential::Cloud, Authorization::Cloud(token)) => {
+                            refused = Some(token);
+                            false
+                        }
+                        (ApnsCredential::Cloud, Authorization::Own(_)) => true,
+                    };
+                    if too_early {
                         events::configuration_fault(Provider::Apns, &text);
                         return Outcome::Refused {
                             reason: text,
@@ -230,7 +308,9 @@ impl Gateway for Apns {
                     };
                 }
                 Action::PauseRenewals => {
-                    self.tokens.pause(key, epoch_millis(self.clock.now()));
+                    if let ApnsCredential::Own(key) = credential {
+                        self.tokens.pause(key, epoch_millis(self.clock.now()));
+                    }
                     pool.retire_all();
                     return Outcome::Throttled {
                         reason: text,
@@ -251,9 +331,12 @@ impl Gateway for Apns {
         let configuration = self.configurations.current();
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         ProviderHealth {
-            configured: configuration.apns.iter().any(|environment| environment.keys().next().is_some()),
+            configured: configuration.apns_configured(),
             connections: pools.values().map(Pool::open).sum(),
-            credentials_age_seconds: self.tokens.oldest_age(self.clock.now()),
+            credentials_age_seconds: self
+                .tokens
+                .oldest_age(self.clock.now())
+                .max(self.cloud.oldest_age(|service| service != PushService::Fcm)),
         }
     }
 }
