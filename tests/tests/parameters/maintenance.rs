@@ -1,7 +1,7 @@
 //! `ADP_CLI/Maintenance` and `ADP_CLI/Monitoring`.
 
 use crate::until;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use openadp_suite::{Curl, Effects, Lab, python};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,19 @@ fn traps() -> Result<()> {
     effects.with(AGENT, &["trapCommunity"], "set trapCommunity between-us", || {
         let traps = told()?;
         let fits = |bytes: &[u8]| has(bytes, &head) && has(bytes, &state) && has(bytes, b"revision=");
-        ensure!(traps.iter().any(|(bytes, _)| fits(bytes)), "{traps:?}");
+        let trap = traps.iter().find(|(bytes, _)| fits(bytes));
+        let (bytes, _) = trap.with_context(|| format!("no such trap: {traps:?}"))?;
+        // Somebody else's reader of the encoding takes all of it.
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("trap");
+        std::fs::write(&file, bytes)?;
+        let output =
+            Command::new("openssl").args(["asn1parse", "-inform", "DER", "-in"]).arg(&file).output()?;
+        let read = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{output:?}");
+        for part in [":between-us", "cont [ 7 ]", ":1.3.6.1.2.1.118.0.2\n", ":1.3.6.1.6.3.1.1.4.1.0\n"] {
+            ensure!(read.contains(part), "no {part}: {read}");
+        }
         Ok(())
     })?;
     effects.with(AGENT, &["trapSourceAddress"], "set trapSourceAddress 127.0.0.7", || {
