@@ -39,7 +39,7 @@ pub use body::{BodyError, read_body};
 pub use container::WebContainer;
 pub use deployment::{Content, Deployed, Deployments, Service};
 pub use files::{Entry, Index, IndexError, StaticFiles};
-pub use host::{Application, ApplicationSpec, BuildError, Host, Mount};
+pub use host::{Application, ApplicationSpec, BuildError, Finishes, Host, Mount, Refusal};
 pub use lock::ServiceLock;
 pub use openadp_appserver::Principal;
 pub use openadp_listener::ConnectionInfo;
