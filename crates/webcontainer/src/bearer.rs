@@ -2,10 +2,10 @@
 //! authservice.md 8.
 
 use crate::auth_service::AuthServiceAddress;
-use crate::outgoing::{Call, Outgoing};
 use crate::settings::ContainerOptions;
 use http::{HeaderName, HeaderValue, Method};
 use openadp_keystore::{KeyStore, PEER_HEADER, PeerAccess, prove_peer};
+use openadp_outgoing::{Call, Calls};
 use openadp_settings::{Live, Store};
 use openadp_token::{Expected, TokenError, TokenManagement, ValidToken, validate};
 use serde::Deserialize;
@@ -51,7 +51,7 @@ impl From<TokenError> for Unproven {
 
 /// Where a host without a ring asks.
 pub(crate) struct Remote {
-    outgoing: Outgoing,
+    calls: Calls,
     store: Arc<Store>,
     address: Live<AuthServiceAddress>,
     access: Live<PeerAccess>,
@@ -83,9 +83,9 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, outgoing: Option<Outgoing>) -> Self {
-        let remote = outgoing.map(|outgoing| Remote {
-            outgoing,
+    pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, calls: Option<Calls>) -> Self {
+        let remote = calls.map(|calls| Remote {
+            calls,
             store: store.clone(),
             address: store.live(),
             access: store.live(),
@@ -193,7 +193,7 @@ impl Remote {
             timeout: QUESTION,
             connect_timeout: CONNECT,
         };
-        let (status, answer) = self.outgoing.call(&call).await.map_err(Unproven::Unavailable)?;
+        let (status, answer) = self.calls.call(&call).await.map_err(Unproven::Unavailable)?;
         match status {
             200 => {}
             400 => return Err(Unproven::Refused(TokenError::Malformed.label())),
