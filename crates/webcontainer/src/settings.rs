@@ -2,6 +2,7 @@
 
 use crate::auth_service::AuthServiceAddress;
 use crate::binding::HttpBinding;
+use crate::failure_settings::{ExemptSource, FailureLimits};
 use openadp_settings::{Apply, Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 
 context! {
@@ -134,5 +135,6 @@ pub const MODULE: Module = Module::new("webcontainer")
         AuthServiceAddress::CONTEXT,
         ContainerOptions::CONTEXT,
         ClientName::CONTEXT,
+use crate::failure_settings::{ExemptSource, FailureLimits};
     ])
     .checks(&[check]);
