@@ -135,6 +135,7 @@ pub const MODULE: Module = Module::new("webcontainer")
         AuthServiceAddress::CONTEXT,
         ContainerOptions::CONTEXT,
         ClientName::CONTEXT,
-use crate::failure_settings::{ExemptSource, FailureLimits};
+        FailureLimits::CONTEXT,
+        ExemptSource::CONTEXT,
     ])
-    .checks(&[check]);
+    .checks(&[check, crate::failure_settings::check]);

@@ -2,7 +2,7 @@
 
 use crate::admin::discover;
 use openadp_settings::{
-    Action, ActionContext, ActionOutput, Context, Problem, Problems, Rights, Settings, Tree, context,
+    Action, ActionContext, ActionOutput, Context, Problem, Problems, Rights, Tree, context,
 };
 use std::collections::BTreeMap;
 
