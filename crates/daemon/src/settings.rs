@@ -43,9 +43,8 @@ context! {
         pub trap_source_address: Option<std::net::IpAddr> = Parameter::new("trapSourceAddress", Kind::IpAddress);
         /// Whether version 2 of the protocol is switched off. There is no other here: no traps are sent then.
         pub disable_v2: bool = Parameter::new("disableV2", Kind::Boolean).default("false");
-        /// Whether the tables of the host's resources are offered.
-        pub host_mib_ii: bool =
-            Parameter::new("hostMibII", Kind::Boolean).default("false").unused(Unused::Never);
+        /// Whether what MIB-II has of the host is told too: its name (sysName), with each trap.
+        pub host_mib_ii: bool = Parameter::new("hostMibII", Kind::Boolean).default("false");
     }
 }
 

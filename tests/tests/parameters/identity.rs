@@ -69,6 +69,7 @@ impl Bench {
             ],
             any_client: false,
             clusters: vec![Cluster { name: "EU".to_owned(), issuer: EUROPE.to_owned() }],
+            bridge_scope: String::new(),
         };
         let cloud = runtime.block_on(openadp_standins::identity::start(environment, config))?;
         let port = cloud.address().port();

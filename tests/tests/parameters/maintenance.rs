@@ -128,7 +128,7 @@ fn traps() -> Result<()> {
     // What came until a change of the settings stands in the history of alarms, which is written after the trap was sent.
     let next = std::cell::Cell::new(1_024);
     let told = || -> Result<Vec<(Vec<u8>, SocketAddr)>> {
-        let (mut traps, mut buffer) = (Vec::new(), [0; 65_535]);
+        let (mut traps, mut buffer) = (Vec::new(), [0; 4_096]);
         while receiver.recv_from(&mut buffer).is_ok() {}
         let before = changes()?;
         next.set(next.get() + 1);
@@ -175,6 +175,9 @@ fn traps() -> Result<()> {
         Ok(())
     })?;
     effects.see(AGENT, "disableV2", "true", (true, false), comes)?;
+    let name = [6, 8, 0x2b, 6, 1, 2, 1, 1, 5, 0];
+    let named = || Ok(told()?.iter().any(|(bytes, _)| has(bytes, &name)));
+    effects.see(AGENT, "hostMibII", "true", (false, true), named)?;
     // A folder that cannot be made is named in its alarm.
     let latin = || -> Result<bool> {
         let mut found = None;

@@ -22,6 +22,8 @@ const TRAP: u8 = 0xa7;
 /// The two bindings that every trap begins with.
 const SYS_UP_TIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
 const SNMP_TRAP_OID: &[u32] = &[1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0];
+/// The name of the host, of MIB-II (RFC 3418).
+const SYS_NAME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 5, 0];
 /// Notifications of the Alarm MIB.
 const ALARM_ACTIVE_STATE: &[u32] = &[1, 3, 6, 1, 2, 1, 118, 0, 2];
 const ALARM_CLEAR_STATE: &[u32] = &[1, 3, 6, 1, 2, 1, 118, 0, 3];
@@ -111,13 +113,18 @@ fn trap(record: &Record, settings: &SnmpAgent, up: Duration, request: u32) -> Ve
     let column = |number: u32| [ALARM_ACTIVE_ENTRY, &[number], &row].concat();
     let text = format!("{} {} {}: {}", record.severity, record.name, record.about, record.text);
     let hundredths = u32::try_from(up.as_millis() / 10 % (1 << 32)).unwrap_or(0);
-    let bindings = [
+    let mut bindings = vec![
         binding(SYS_UP_TIME, &number(TIME_TICKS, hundredths)),
         binding(SNMP_TRAP_OID, &object_identifier(notification)),
         binding(&column(MODEL_POINTER), &object_identifier(NOTHING)),
         binding(&column(RESOURCE_ID), &object_identifier(NOTHING)),
         binding(&column(DESCRIPTION), &tagged(OCTET_STRING, &encoded(&text, &settings.encoding))),
     ];
+    if settings.host_mib_ii {
+        // A host that has no name there is not told.
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        bindings.push(binding(SYS_NAME, &tagged(OCTET_STRING, &encoded(name.trim(), &settings.encoding))));
+    }
     let pdu = [
         number(INTEGER, request),
         number(INTEGER, 0),
@@ -262,7 +269,7 @@ mod tests {
         send(
             &events,
             &SnmpAgent { disable_v2: true, ..settings() },
-            &[to.clone()],
+            std::slice::from_ref(&to),
             Duration::ZERO,
             &mut requests,
         );
