@@ -134,9 +134,14 @@ fn dms_identity_oauth() -> Result<()> {
     effects.see(OAUTH, "enable", "true", (401, 200), || status(&good))?;
     effects.run(OAUTH, "set enable true")?;
     until("on", || Ok(status(&good)? == 200))?;
-    ensure!(status("nobody's")? == 401, "somebody who made one up");
-    ensure!(status(&token("&expires_in=-100")?)? == 401, "too late");
-    ensure!(status(&token("&scope=other")?)? == 401, "for something else");
+    for (what, token) in [
+        ("somebody made it up", "nobody's".to_owned()),
+        ("it is too late", token("&expires_in=-100")?),
+        ("it is for something else", token("&scope=other")?),
+    ] {
+        // On a busy machine nobody may say in time, which is another answer.
+        until(what, || Ok(status(&token)? == 401))?;
+    }
     let other = token("&scope=device%3Afiles")?;
     effects.see_rows(SCOPES, &["scope"], ("add device:files", "delete device:files"), (401, 200), || {
         status(&other)
@@ -190,11 +195,16 @@ fn dms_identity_activation() -> Result<()> {
     effects.with(BRIDGE, &["url"], &format!("set url https://{at}/bridge"), works)?;
     ensure!(cloud.count(Endpoint::DeviceAuth) > 0, "the bridge was asked");
     let status = |token: &str| file(&lab, &Curl::new(lab.ca()).bearer(token));
-    ensure!(status("nobody's")? == 401, "made up");
-    ensure!(status(&cloud.activate("0a1b2c3d4e60", 3600))? == 401, "a device that is not known");
-    ensure!(status(&cloud.activate(ADDRESS, -1))? == 401, "too late");
+    for (what, token) in [
+        ("somebody made it up", "nobody's".to_owned()),
+        ("the device is not known", cloud.activate("0a1b2c3d4e60", 3600)),
+        ("it is too late", cloud.activate(ADDRESS, -1)),
+    ] {
+        // On a busy machine nobody may say in time, which is another answer.
+        until(what, || Ok(status(&token)? == 401))?;
+    }
     let token = cloud.activate(ADDRESS, 3600);
-    ensure!(status(&token)? == 200);
+    until("it is good", || Ok(status(&token)? == 200))?;
     let asked = cloud.count(Endpoint::DeviceAuth);
     ensure!(status(&token)? == 200 && cloud.count(Endpoint::DeviceAuth) == asked, "known for a while");
     cloud.fault(Endpoint::DeviceAuth, Fault::Status(503), 1);
