@@ -27,7 +27,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("outgoing", &["settings"]),
     ("identity", &["alarms", "appserver", "outgoing", "settings", "tls"]),
     ("listener", &["alarms", "settings", "tls"]),
-    ("webcontainer", &["alarms", "appserver", "keystore", "listener", "settings", "tls", "token"]),
+    (
+        "webcontainer",
+        &["alarms", "appserver", "keystore", "listener", "outgoing", "settings", "tls", "token"],
+    ),
     // applications: never one another, never SQL or a broker
     (
         "authservice",
@@ -48,8 +51,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     ("dms", &["alarms", "appserver", "identity", "outgoing", "settings", "tls", "webcontainer"]),
     ("nps", &["alarms", "appserver", "identity", "outgoing", "settings", "tls", "webcontainer"]),
-    // stand-ins of the outside world
-    ("standins", &[]),
+    // stand-ins of the outside world; how they use hyper, they share with the client
+    ("standins", &["outgoing"]),
     // assembly
     (
         "daemon",
@@ -59,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "appserver-embedded",
             "keystore",
             "listener",
+            "outgoing",
             "settings",
             "tls",
             "token",

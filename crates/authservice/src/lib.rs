@@ -23,7 +23,7 @@ pub use settings::{AllowedOrigin, CertificateCaller, ExemptSource, FailureLimits
 use openadp_identity::{Identities, Needs, Purpose};
 use openadp_settings::Module;
 use openadp_tls::ClientUse;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Outgoing};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, calls_to_nodes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,13 +58,15 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         tls: Arc::new(move || tls.client_config(ClientUse::HTTP.strict()).map_err(std::io::Error::other)),
     });
     drop(host.tasks.spawn(identities.clone().work(host.shutdown.clone())));
+    let (tasks, shutdown) = (host.tasks.clone(), host.shutdown.clone());
+    let calls = calls_to_nodes(&host.store, host.tls.clone(), true, tasks, shutdown);
     let farm = service::Farm::new(
         &host.store,
         host.keystore.clone(),
         host.clock.clone(),
         host.data_dir.clone(),
         host.tasks.clone(),
-        Some(Outgoing::new(host.tls.clone(), host.tasks.clone(), host.shutdown.clone())),
+        Some(calls),
     );
     host.tasks.spawn(farm.clone().run(host.shutdown.clone()));
     let edge = compose(

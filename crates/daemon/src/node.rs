@@ -17,7 +17,7 @@ use openadp_settings::{Registry, Store};
 use openadp_tls::{InterfaceKind, Tls};
 use openadp_wake::Wake;
 use openadp_webcontainer::{
-    Authenticator, BuildError, Deployments, Host, Outgoing, ServiceLock, WebContainer,
+    Authenticator, BuildError, Deployments, Host, ServiceLock, WebContainer, calls_to_nodes,
 };
 use std::error::Error;
 use std::net::SocketAddr;
@@ -201,7 +201,9 @@ impl Node {
         expiry::follow(store.clone(), options.clock.clone(), &inner.tasks, inner.shutdown.clone());
 
         let server = if options.needs_application_server() {
-            let push_sender = HttpPushSender::new(tls.clone(), inner.tasks.clone());
+            let (tasks, shutdown) = (inner.tasks.clone(), inner.shutdown.clone());
+            let push_sender =
+                HttpPushSender::new(calls_to_nodes(&store, tls.clone(), false, tasks, shutdown));
             let opened = EmbeddedApplicationServer::open(ServerOptions {
                 data_dir: data_dir.clone(),
                 wake: wake.clone(),
@@ -224,7 +226,7 @@ impl Node {
             keystore.clone(),
             ports.as_ref().map(|ports| ports.credentials.clone()),
             options.clock.clone(),
-            Some(Outgoing::new(tls.clone(), edge.tasks.clone(), edge.shutdown.clone())),
+            Some(calls_to_nodes(&store, tls.clone(), true, edge.tasks.clone(), edge.shutdown.clone())),
         );
         if let Some(ports) = &ports {
             authenticator.use_logins(ports.logins.clone());

@@ -76,6 +76,7 @@ impl NodeOptions {
             openadp_appserver_embedded::MODULE,
             openadp_keystore::MODULE,
             openadp_listener::MODULE,
+            openadp_outgoing::MODULE,
             openadp_tls::MODULE,
             openadp_token::MODULE,
             openadp_webcontainer::MODULE,

@@ -7,7 +7,7 @@ use openadp_daemon::{
 };
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Settings, Store};
 use openadp_tls::{ServerTrust, Tls, authority};
-use openadp_webcontainer::{Application, BuildError, Mount};
+use openadp_webcontainer::{Application, BuildError, Mount, calls_to_nodes};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::BTreeMap;
@@ -118,7 +118,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answers: &[&str]) -
 }
 
 fn sender(store: &Arc<Store>, directory: &tempfile::TempDir) -> HttpPushSender {
-    HttpPushSender::new(Tls::new(store.clone(), directory.path()), TaskTracker::new())
+    let tls = Tls::new(store.clone(), directory.path());
+    HttpPushSender::new(calls_to_nodes(store, tls, false, TaskTracker::new(), CancellationToken::new()))
 }
 
 #[tokio::test]

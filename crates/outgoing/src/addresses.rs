@@ -25,13 +25,23 @@ pub const MODULE: Module = Module::new("outgoing").contexts(&[OutgoingName::CONT
 pub struct Addresses {
     /// Whether only addresses of the public Internet may be connected to; names of [`OutgoingName`] are excepted.
     pub public_only: bool,
+    /// Whether HTTP without TLS may be spoken to who has such a URL.
+    pub plain: bool,
     names: Vec<OutgoingName>,
 }
 
 impl Addresses {
     /// What the settings say.
     pub fn of(snapshot: &Snapshot, public_only: bool) -> Self {
-        Self { public_only, names: snapshot.rows() }
+        Self { public_only, plain: false, names: snapshot.rows() }
+    }
+
+    /// The same, and HTTP without TLS where the URL says so: for nodes of ours, whose settings refuse such a URL beyond this
+    /// machine unless it is asked for by name.
+    #[must_use]
+    pub fn with_plain(mut self) -> Self {
+        self.plain = true;
+        self
     }
 
     /// What the operator says of a name.
@@ -136,7 +146,7 @@ mod tests {
             address: "127.0.0.1".parse().unwrap(),
             port: Some(9448),
         };
-        let rules = Addresses { public_only: true, names: vec![row] };
+        let rules = Addresses { public_only: true, plain: false, names: vec![row] };
         assert_eq!(rules.said("CIFLS.webex.com", 443), Some("127.0.0.1:9448".parse().unwrap()));
         assert_eq!(rules.said("idbroker.webex.com", 443), None);
         assert!(rules.allowed(vec!["127.0.0.1:443".parse().unwrap()]).is_err());

@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// Gives the TLS configuration for outgoing connections: current trust anchors, asked for at every connection.
 pub type TlsSource = Arc<dyn Fn() -> io::Result<Arc<ClientConfig>> + Send + Sync>;
@@ -28,6 +28,18 @@ const STALE: Duration = Duration::from_hours(1);
 const LOOKUP: Duration = Duration::from_millis(300);
 /// Names that are remembered: a handful are in use.
 const NAMES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// A connection, secured or not.
+pub(crate) struct Stream {
+    pub(crate) io: Box<dyn Transport>,
+    /// Whether HTTP/2 was agreed on.
+    pub(crate) http2: bool,
+}
+
+/// What HTTP is spoken over.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 struct Known {
     addresses: Vec<SocketAddr>,
@@ -54,24 +66,31 @@ impl Connector {
     ///
     /// # Errors
     /// [`SendError::Connect`].
-    pub(crate) async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        alpn: &[&[u8]],
-    ) -> Result<TlsStream<TcpStream>, SendError> {
+    pub(crate) async fn connect(&self, endpoint: &Endpoint, alpn: &[&[u8]]) -> Result<Stream, SendError> {
         self.try_connect(endpoint, alpn)
             .await
             .map_err(|source| SendError::Connect { host: endpoint.host.clone(), source })
     }
 
-    async fn try_connect(&self, endpoint: &Endpoint, alpn: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+    async fn try_connect(&self, endpoint: &Endpoint, alpn: &[&[u8]]) -> io::Result<Stream> {
+        if !endpoint.secure {
+            if !(self.rules)().plain {
+                let refused = "HTTP without TLS is not spoken there";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
+            }
+            let stream = race(&self.resolve(endpoint).await?).await?;
+            stream.set_nodelay(true)?;
+            return Ok(Stream { io: Box::new(stream), http2: false });
+        }
         let mut config = ClientConfig::clone(&*(self.tls)()?);
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let name = ServerName::try_from(endpoint.host.clone()).map_err(io::Error::other)?;
         let addresses = self.resolve(endpoint).await?;
         let stream = race(&addresses).await?;
         stream.set_nodelay(true)?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Stream { io: Box::new(stream), http2 })
     }
 
     async fn resolve(&self, endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {

@@ -1,18 +1,20 @@
-//! Outgoing HTTPS: connections to providers (HTTP/2, and HTTP/1.1 where a provider speaks it), pooled.
+//! Outgoing HTTP: connections to providers and to nodes of ours (HTTP/2, and HTTP/1.1 where that is spoken), pooled.
 //!
-//! Certificates are always verified, redirects never followed, every wait and every answer bounded. Where names lead may
+//! Certificates are always verified, HTTP without TLS is spoken only where both URL and rules say so, redirects never followed, every wait and every answer bounded. Where names lead may
 //! be said by the operator ([`OutgoingName`]); private addresses can be refused ([`Addresses`]). Knows nothing of what is
-//! sent. Reading order: [`Connector`], [`Pool`], [`Answer`], [`SendError`].
+//! sent. Reading order: [`Connector`], [`Pool`], [`Answer`], [`SendError`]; [`Calls`] for who only wants one answer.
 
 mod addresses;
+mod calls;
 mod connect;
 mod content;
 mod pool;
 
 pub use addresses::{Addresses, MODULE, OutgoingName};
+pub use calls::{Call, CallError, Calls};
 pub use connect::{Connector, TlsSource};
 pub use content::decoded;
-pub use pool::{Pool, PoolOptions};
+pub use pool::{Pool, PoolOptions, Tracked};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -25,13 +27,20 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Whether TLS is spoken.
+    pub secure: bool,
 }
 
 impl Endpoint {
-    /// Host and port of an `https` URL.
+    /// Where an `https` or `http` URL leads.
     pub fn of(url: &url::Url) -> Option<Self> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Some(Self { host, port: url.port_or_known_default()? })
+        let secure = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        Some(Self { host, port: url.port_or_known_default()?, secure })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A request takes the connection with the least under way. While that one is busy and fewer than the pool's size are
 //! open, another is opened. Where the provider wants it, a new connection carries one request until the first success.
 
+use crate::connect::Stream;
 use crate::{Answer, Connector, Endpoint, SendError};
 use bytes::Bytes;
 use http::Request;
@@ -12,12 +13,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// Quiet time after which a connection is tested (section 9).
 const PING_AFTER: Duration = Duration::from_mins(1);
@@ -49,9 +49,9 @@ pub struct PoolOptions {
     pub max_answer: usize,
 }
 
-/// Runs hyper's tasks under the process's tracker.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
+/// Runs hyper's tasks (one for each stream of HTTP/2, say) under the process's tracker, within the span of who began them.
+#[derive(Debug, Clone)]
+pub struct Tracked(pub TaskTracker);
 
 impl<F> hyper::rt::Executor<F> for Tracked
 where
@@ -59,7 +59,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(self.0.spawn(future));
+        drop(self.0.spawn(future.in_current_span()));
     }
 }
 
@@ -228,11 +228,11 @@ impl Inner {
     /// Speaks HTTP on a new stream, and takes the first place on it.
     async fn begin(
         self: &Arc<Self>,
-        stream: TlsStream<TcpStream>,
+        stream: Stream,
         options: &PoolOptions,
         connecting: Connecting,
     ) -> Result<Place, SendError> {
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let Stream { io, http2 } = stream;
         let refused = |text: String| SendError::Connect {
             host: self.endpoint.host.clone(),
             source: std::io::Error::other(text),
@@ -248,7 +248,7 @@ impl Inner {
             retired: CancellationToken::new(),
             last_used: Mutex::new(Instant::now()),
         });
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(io);
         let handshake = |error: hyper::Error| refused(error.to_string());
         let sender = if http2 {
             let (sender, connection) = http2::Builder::new(Tracked(self.tasks.clone()))

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openadp_outgoing::Tracked;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -273,20 +274,6 @@ pub(crate) trait Provider: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[error("the stand-in ends the stream")]
 pub(crate) struct EndStream(#[source] h2::Error);
-
-/// Runs hyper's tasks under the owner's tracker.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        drop(self.0.spawn(future));
-    }
-}
 
 /// The whole body, or `None` if it is longer than `limit` or does not come.
 pub(crate) async fn body(incoming: Incoming, limit: usize) -> Result<Bytes, BodyFault> {

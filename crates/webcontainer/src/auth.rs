@@ -2,7 +2,6 @@
 
 use crate::bearer::{Tokens, Unproven};
 use crate::logins::sip_header;
-use crate::outgoing::Outgoing;
 use crate::settings::GeneralSettings;
 use crate::token_cache::{Accepted, TokenCache};
 use base64::Engine;
@@ -13,6 +12,7 @@ use http::header::AUTHORIZATION;
 use lru::LruCache;
 use openadp_appserver::{Account, AccountKind, Clock, Credentials, Logins, PortError, Principal, UserId};
 use openadp_keystore::KeyStore;
+use openadp_outgoing::Calls;
 use openadp_settings::{Live, Store};
 use openadp_token::{LEEWAY, MAX_TOKEN, ValidToken};
 use std::num::NonZeroUsize;
@@ -132,7 +132,7 @@ impl Authenticator {
         keystore: Arc<KeyStore>,
         credentials: Option<Arc<dyn Credentials>>,
         clock: Arc<dyn Clock>,
-        outgoing: Option<Outgoing>,
+        calls: Option<Calls>,
     ) -> Self {
         Self(Arc::new(Inner {
             accounts: Mutex::new(LruCache::new(ACCOUNTS)),
@@ -141,7 +141,7 @@ impl Authenticator {
             credentials,
             general: store.live(),
             logins: OnceLock::new(),
-            tokens: Tokens::new(store, keystore, outgoing),
+            tokens: Tokens::new(store, keystore, calls),
         }))
     }
 

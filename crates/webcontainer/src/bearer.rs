@@ -2,9 +2,9 @@
 //! authservice.md 8.
 
 use crate::auth_service::AuthServiceAddress;
-use crate::outgoing::{Call, Outgoing};
 use http::{HeaderName, HeaderValue, Method};
 use openadp_keystore::{KeyStore, PEER_HEADER, PeerAccess, prove_peer};
+use openadp_outgoing::{Call, Calls};
 use openadp_settings::{Live, Store};
 use openadp_token::{Expected, TokenError, TokenManagement, ValidToken, validate};
 use serde::Deserialize;
@@ -50,7 +50,7 @@ impl From<TokenError> for Unproven {
 
 /// Where a host without a ring asks.
 pub(crate) struct Remote {
-    outgoing: Outgoing,
+    calls: Calls,
     address: Live<AuthServiceAddress>,
     access: Live<PeerAccess>,
     questions: Semaphore,
@@ -81,9 +81,9 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, outgoing: Option<Outgoing>) -> Self {
-        let remote = outgoing.map(|outgoing| Remote {
-            outgoing,
+    pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, calls: Option<Calls>) -> Self {
+        let remote = calls.map(|calls| Remote {
+            calls,
             address: store.live(),
             access: store.live(),
             questions: Semaphore::new(MAX_QUESTIONS),
@@ -184,7 +184,7 @@ impl Remote {
             timeout: QUESTION,
             connect_timeout: CONNECT,
         };
-        let (status, answer) = self.outgoing.call(&call).await.map_err(Unproven::Unavailable)?;
+        let (status, answer) = self.calls.call(&call).await.map_err(Unproven::Unavailable)?;
         match status {
             200 => {}
             400 => return Err(Unproven::Refused(TokenError::Malformed.label())),

@@ -13,17 +13,16 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, WebApp};
+use openadp_outgoing::Tracked;
 use openadp_settings::{Live, Snapshot, Store};
 use openadp_tls::InterfaceRef;
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 /// Time between HTTP/2 pings that find out whether a silent client is still there, and how long each may take.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -229,20 +228,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.all.fetch_sub(1, Ordering::AcqRel);
         self.own.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// hyper's own tasks (one per HTTP/2 stream), under the process's tracker.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future.in_current_span());
     }
 }
 

@@ -12,8 +12,8 @@ use openadp_keystore::{
     ImportMode, KeyState, KeyStore, KeyType, PEER_HEADER, Peer, PeerAccess, PeerView, Rotation, Scheduled,
     is_peer, prove_peer, write_peers,
 };
+use openadp_outgoing::{Call, CallError, Calls};
 use openadp_settings::{Live, Store};
-use openadp_webcontainer::{Call, CallError, Outgoing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -123,7 +123,7 @@ struct Inner {
     first: Arc<tokio::sync::Mutex<()>>,
     id: String,
     keystore: Arc<KeyStore>,
-    outgoing: Option<Outgoing>,
+    calls: Option<Calls>,
     rotation: Live<Rotation>,
     store: Arc<Store>,
     tasks: TaskTracker,
@@ -137,7 +137,7 @@ impl Farm {
         clock: Arc<dyn Clock>,
         data_dir: PathBuf,
         tasks: TaskTracker,
-        outgoing: Option<Outgoing>,
+        calls: Option<Calls>,
     ) -> Self {
         Self(Arc::new(Inner {
             access: store.live(),
@@ -147,7 +147,7 @@ impl Farm {
             first: Arc::default(),
             id: uuid::Uuid::new_v4().to_string(),
             keystore,
-            outgoing,
+            calls,
             rotation: store.live(),
             store: store.clone(),
             tasks,
@@ -345,7 +345,7 @@ impl Farm {
         body: &[u8],
         max_answer: usize,
     ) -> Result<bytes::Bytes, CallError> {
-        let outgoing = self.0.outgoing.as_ref().ok_or("this process calls nobody")?;
+        let calls = self.0.calls.as_ref().ok_or("this process calls nobody")?;
         let secret = self.0.access.load().secret.clone();
         let proof = prove_peer(secret.expose(), method, path, body, self.now()).ok_or("no randomness")?;
         let mut proof = HeaderValue::from_str(&proof)?;
@@ -360,7 +360,7 @@ impl Farm {
             timeout: CALL,
             connect_timeout: CONNECT,
         };
-        match outgoing.call(&call).await? {
+        match calls.call(&call).await? {
             (200, answer) => Ok(answer),
             (404, _) => Err("it does not know us: another secret, or a clock that is off".into()),
             (status, _) => Err(format!("it answered {status}").into()),
