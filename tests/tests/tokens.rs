@@ -340,3 +340,87 @@ fn revoked_tokens_are_void_in_every_process_within_a_second() -> Result<()> {
     ensure!(!nobody.status.success(), "{nobody:?}");
     Ok(())
 }
+
+/// One use among all processes of an installation, however many come at once to whichever of them.
+#[test]
+fn a_single_use_token_is_taken_once_by_whichever_process() -> Result<()> {
+    const AT_ONCE: usize = 8;
+    let mut service = Node::seed()?;
+    let port = service.port + 1;
+    service.lab.administer(&[&format!(
+        "ADP_CLI/Interface/Http/HttpServer> add 127.0.0.1 {port} localhost false false"
+    )])?;
+    service.run("authservice")?;
+    let _xsi = serve(&service.lab, "xsi", port)?;
+    let alice = service.lab.subscriber(0);
+    service.wait_for_token(&alice)?;
+    let user = format!("/com.broadsoft.xsi-actions/v2.0/user/{}/profile", alice.user_id);
+    for round in 0..5 {
+        let made = call(port, "POST", &format!("{user}/LoginToken"), &[&Plain::basic(&alice)], "")?;
+        let made = made.expect_status(200)?;
+        let shown = format!("Authorization: BroadWorksSSO {}", made.text_of("token").context("a token")?);
+        // Connected before: the requests come together.
+        let open: Vec<Raw> = (0..AT_ONCE)
+            .map(|at| Raw::connect(if at % 2 == 0 { service.port } else { port }))
+            .collect::<Result<_>>()?;
+        let together = Barrier::new(AT_ONCE);
+        let statuses: Vec<Result<u16>> = std::thread::scope(|scope| {
+            let asking: Vec<_> = open
+                .into_iter()
+                .enumerate()
+                .map(|(at, mut connection)| {
+                    let path = if at % 2 == 0 { "/authService/token" } else { &user };
+                    let (together, bytes) = (&together, Plain::bytes("GET", path, &[&shown], ""));
+                    scope.spawn(move || {
+                        together.wait();
+                        connection.send(bytes)?;
+                        Ok(connection.response()?.status)
+                    })
+                })
+                .collect();
+            asking
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked")))
+                .collect()
+        });
+        let statuses: Vec<u16> = statuses.into_iter().collect::<Result<_>>()?;
+        let (good, refused) = (200, 401);
+        ensure!(
+            statuses.iter().filter(|status| **status == good).count() == 1
+                && statuses.iter().filter(|status| **status == refused).count() == AT_ONCE - 1,
+            "round {round}: {statuses:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Exported keys are in a JWE that a JOSE library which is not ours opens, and so are the keys in it.
+#[test]
+fn exported_keys_are_read_by_another_library() -> Result<()> {
+    let lab = Lab::seed()?;
+    for (at, kind) in ["RSA-2048", "P-256"].into_iter().enumerate() {
+        let name = format!("export-{at}.keys");
+        let printed = lab.administer(&[
+            &format!("{KEYS}> rotate {kind}"),
+            &format!("{KEYS}> exportKeys {name} passphrase Correct-Horse-Battery-Staple"),
+            &format!("{KEYS}> get"),
+        ])?;
+        let mut child = Command::new(python()?)
+            .arg(repository().join("tests/clients/read_keys.py"))
+            .arg(lab.data_dir.join("tmp").join(&name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().context("standard input")?.write_all(b"Correct-Horse-Battery-Staple\n")?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read = String::from_utf8(output.stdout)?;
+        ensure!(read.lines().count() == at + 1, "{read}");
+        for line in read.lines() {
+            let kid = line.split_whitespace().next().unwrap_or_default();
+            ensure!(kid.len() == 43 && printed.contains(kid), "{kid} is none of {printed}");
+        }
+    }
+    Ok(())
+}

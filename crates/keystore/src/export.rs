@@ -1,14 +1,18 @@
 //! The file that carries keys between installations: encrypted and authenticated under a passphrase, and wrapped to the
 //! machine key of the installation that made it, so that importing it there needs no passphrase. There is no plain form.
 //!
-//! A random data key encrypts the keys (AES-256-GCM); that key is wrapped twice: under PBKDF2-HMAC-SHA512 of the passphrase
-//! (AES-256-GCM), and by the machine key. Everything readable in the file is bound to all three as associated data.
+//! The keys are in a JWE (RFC 7516, compact) of `PBES2-HS512+A256KW` and `A256GCM` (RFC 7518 4.8 and 5.3), which any JOSE
+//! library opens with the passphrase; its content key is also sealed by the machine key. What is readable beside it is
+//! repeated inside and must agree. Files of the first form, which no other software reads, are still read.
+
+mod first;
 
 use crate::file::MAX_FILE;
 use crate::key::{SigningKey, VerifyKey};
 use crate::ring::{KeyState, Record, Ring};
 use crate::{Algorithm, KeyStoreError, PublicJwk};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
 use aws_lc_rs::pbkdf2::{PBKDF2_HMAC_SHA512, derive};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,37 +30,53 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::new(210_000).unwrap();
 /// Most rounds in a file that we read: about two seconds of work that a file may ask of us.
 const MAX_ITERATIONS: u32 = 2_000_000;
 const FORMAT: &str = "xsp-authservice-keys";
-const VERSION: u32 = 1;
-const KDF: &str = "PBKDF2-HMAC-SHA512";
+const VERSION: u32 = 2;
+/// Longer headers are none that anybody writes.
+const MAX_HEADER: usize = 1024;
+const ALG: &str = "PBES2-HS512+A256KW";
+const ENC: &str = "A256GCM";
+const TAG_LEN: usize = 16;
+/// A content key as it is wrapped (RFC 3394): eight bytes more.
+const WRAPPED_LEN: usize = KEY_LEN + 8;
 const SALT_LEN: usize = 16;
 const KEY_LEN: usize = 32;
 /// 120 bits in letters and digits that cannot be taken for one another.
 const GENERATED_CHARACTERS: usize = 24;
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 
+/// The file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct Document {
     format: String,
     version: u32,
     set_id: String,
     /// Seconds since 1970.
     created: i64,
-    kdf: String,
-    iterations: u32,
-    salt: String,
+    /// The content key under the machine key, bound to the JWE's header.
+    machine: String,
+    /// The keys.
+    jwe: String,
 }
 
+/// What is in the JWE.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
-    header: Header,
-    /// The data key under the passphrase.
-    passphrase: String,
-    /// The data key under the machine key.
-    machine: String,
-    /// The keys under the data key.
-    keys: String,
+struct Content {
+    set_id: String,
+    created: i64,
+    keys: Vec<Carried>,
+}
+
+/// The JWE's protected header.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    enc: String,
+    cty: String,
+    p2s: String,
+    p2c: u32,
 }
 
 /// One key in the encrypted part.
@@ -126,22 +146,31 @@ pub(crate) fn write(
     }
     let salt: [u8; SALT_LEN] = random()?;
     let header = Header {
+        alg: ALG.to_owned(),
+        enc: ENC.to_owned(),
+        cty: "application/json".to_owned(),
+        p2s: URL_SAFE_NO_PAD.encode(salt),
+        p2c: ITERATIONS.get(),
+    };
+    let protected = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| encode())?);
+    let content_key = Zeroizing::new(random::<KEY_LEN>()?);
+    let mut wrapped = [0; WRAPPED_LEN];
+    let wrapped = wrapping(passphrase, &salt, ITERATIONS)?
+        .wrap(content_key.as_slice(), &mut wrapped)
+        .map_err(|_| KeyStoreError::Crypto { what: "wrap a key" })?;
+    let content = Content { set_id: ring.set_id.clone(), created: now, keys: carried };
+    let plain = Zeroizing::new(serde_json::to_vec(&content).map_err(|_| encode())?);
+    let sealed = seal(&content_key, protected.as_bytes(), &plain)?;
+    let (nonce, sealed) = sealed.split_at(NONCE_LEN);
+    let (text, tag) = sealed.split_at(sealed.len() - TAG_LEN);
+    let encoded = [wrapped, nonce, text, tag].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let document = Document {
         format: FORMAT.to_owned(),
         version: VERSION,
-        set_id: ring.set_id.clone(),
+        set_id: content.set_id.clone(),
         created: now,
-        kdf: KDF.to_owned(),
-        iterations: ITERATIONS.get(),
-        salt: URL_SAFE_NO_PAD.encode(salt),
-    };
-    let aad = aad(&header)?;
-    let data_key = Zeroizing::new(random::<KEY_LEN>()?);
-    let plain = Zeroizing::new(serde_json::to_vec(&carried).map_err(|_| encode())?);
-    let document = Document {
-        passphrase: seal(&stretch(passphrase, &salt, ITERATIONS), &aad, data_key.as_slice())?,
-        machine: URL_SAFE_NO_PAD.encode(machine_key.seal(&aad, data_key.as_slice())?),
-        keys: seal(&data_key, &aad, &plain)?,
-        header,
+        machine: URL_SAFE_NO_PAD.encode(machine_key.seal(protected.as_bytes(), content_key.as_slice())?),
+        jwe: format!("{protected}.{encoded}"),
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(|_| encode())?;
     text.push('\n');
@@ -158,34 +187,18 @@ pub(crate) fn read(
     if text.len() > MAX_FILE {
         return Err(refuse("the file is too long"));
     }
-    let document: Document = serde_json::from_str(text)
-        .map_err(|_| refuse("the file is truncated, or no export of this suite"))?;
-    let header = &document.header;
-    if header.format != FORMAT || header.version != VERSION || header.kdf != KDF {
-        return Err(refuse("the file was written by another version or product"));
-    }
-    let iterations = NonZeroU32::new(header.iterations)
-        .filter(|rounds| *rounds >= ITERATIONS && rounds.get() <= MAX_ITERATIONS)
-        .ok_or_else(|| refuse("the file's key derivation is too weak or too costly"))?;
-    let aad = aad(header)?;
-    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse("the file is altered"));
-    let data_key = if let Ok(key) = machine_key.open(&aad, &decode(&document.machine)?) {
-        key
-    } else {
-        let passphrase = passphrase
-            .ok_or_else(|| refuse("a passphrase is needed, since another installation made the file"))?;
-        let salt = decode(&header.salt)?;
-        open(&stretch(passphrase, &salt, iterations), &aad, &decode(&document.passphrase)?)
-            .ok_or_else(|| refuse("the passphrase is wrong, or the file is altered"))?
+    let truncated = || refuse("the file is truncated, or no export of this suite");
+    let said: Said = serde_json::from_str(text).map_err(|_| truncated())?;
+    let content = match said.of() {
+        Some((FORMAT, VERSION)) => {
+            let document: Document = serde_json::from_str(text).map_err(|_| truncated())?;
+            open_jwe(&document, machine_key, passphrase)?
+        }
+        Some((FORMAT, first::VERSION)) => first::open(text, machine_key, passphrase)?,
+        _ => return Err(refuse("the file was written by another version or product")),
     };
-    let data_key: &[u8; KEY_LEN] =
-        data_key.as_slice().try_into().map_err(|_| refuse("the file is altered"))?;
-    let plain =
-        open(data_key, &aad, &decode(&document.keys)?).ok_or_else(|| refuse("the file is altered"))?;
-    let carried: Vec<Carried> =
-        serde_json::from_slice(&plain).map_err(|_| refuse("the keys are malformed"))?;
-    let mut ring = Ring { set_id: header.set_id.clone(), keys: Vec::new() };
-    for key in &carried {
+    let mut ring = Ring { set_id: content.set_id.clone(), keys: Vec::new() };
+    for key in &content.keys {
         let record = check(key, machine_key)?;
         if ring.find(&record.kid).is_some() {
             return Err(refuse("a key is in it twice"));
@@ -199,6 +212,87 @@ pub(crate) fn read(
         return Err(refuse("it holds no active key"));
     }
     Ok(ring)
+}
+
+/// What every form of the file says of itself.
+#[derive(Deserialize)]
+struct Said {
+    format: Option<String>,
+    version: Option<u32>,
+    header: Option<Box<Said>>,
+}
+
+impl Said {
+    fn of(&self) -> Option<(&str, u32)> {
+        let said = self.header.as_deref().unwrap_or(self);
+        Some((said.format.as_deref()?, said.version?))
+    }
+}
+
+/// The keys of a file, decrypted.
+fn open_jwe(
+    document: &Document,
+    machine_key: &MachineKey,
+    passphrase: Option<&str>,
+) -> Result<Content, KeyStoreError> {
+    let refuse = KeyStoreError::import;
+    let altered = || refuse("the file is altered");
+    let mut parts = document.jwe.split('.');
+    let mut part = || parts.next().ok_or_else(altered);
+    let (protected, rest) = (part()?, [part()?, part()?, part()?, part()?]);
+    if parts.next().is_some() || protected.len() > MAX_HEADER {
+        return Err(altered());
+    }
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| altered());
+    let header: Header = serde_json::from_slice(&decode(protected)?).map_err(|_| altered())?;
+    if header.alg != ALG || header.enc != ENC {
+        return Err(refuse("the file is encrypted in another way than this suite does"));
+    }
+    let iterations = rounds(header.p2c)?;
+    let [wrapped, nonce, text, tag] = rest;
+    let content_key = if let Ok(key) = machine_key.open(protected.as_bytes(), &decode(&document.machine)?) {
+        key
+    } else {
+        let passphrase = passphrase.ok_or_else(needs_passphrase)?;
+        let mut key = Zeroizing::new([0_u8; WRAPPED_LEN]);
+        let unwrapped = wrapping(passphrase, &decode(&header.p2s)?, iterations)?
+            .unwrap(&decode(wrapped)?, key.as_mut_slice())
+            .map_err(|_| wrong_passphrase())?;
+        Zeroizing::new(unwrapped.to_vec())
+    };
+    let content_key: &[u8; KEY_LEN] = content_key.as_slice().try_into().map_err(|_| altered())?;
+    let (nonce, tag) = (decode(nonce)?, decode(tag)?);
+    if nonce.len() != NONCE_LEN || tag.len() != TAG_LEN {
+        return Err(altered());
+    }
+    let sealed = [nonce, decode(text)?, tag].concat();
+    let plain = open(content_key, protected.as_bytes(), &sealed).ok_or_else(altered)?;
+    let content: Content = serde_json::from_slice(&plain).map_err(|_| refuse("the keys are malformed"))?;
+    if (&content.set_id, content.created) != (&document.set_id, document.created) {
+        return Err(altered());
+    }
+    Ok(content)
+}
+
+fn needs_passphrase() -> KeyStoreError {
+    KeyStoreError::import("a passphrase is needed, since another installation made the file")
+}
+
+fn wrong_passphrase() -> KeyStoreError {
+    KeyStoreError::import("the passphrase is wrong, or the file is altered")
+}
+
+fn rounds(asked: u32) -> Result<NonZeroU32, KeyStoreError> {
+    NonZeroU32::new(asked)
+        .filter(|rounds| *rounds >= ITERATIONS && rounds.get() <= MAX_ITERATIONS)
+        .ok_or_else(|| KeyStoreError::import("the file's key derivation is too weak or too costly"))
+}
+
+/// The key that wraps the content key. RFC 7518 4.8.1.1: the salt is the algorithm's name, a zero, and `p2s`.
+fn wrapping(passphrase: &str, salt: &[u8], iterations: NonZeroU32) -> Result<AesKek, KeyStoreError> {
+    let salt = [ALG.as_bytes(), &[0], salt].concat();
+    let key = stretch(passphrase, &salt, iterations);
+    AesKek::new(&AES_256, key.as_slice()).map_err(|_| KeyStoreError::Crypto { what: "wrap a key" })
 }
 
 /// Checks one key: id, size, state, and that what its private half signs verifies with its public half.
@@ -269,10 +363,6 @@ pub(crate) fn check_passphrase(passphrase: &str) -> Result<(), KeyStoreError> {
     }
 }
 
-fn aad(header: &Header) -> Result<Vec<u8>, KeyStoreError> {
-    serde_json::to_vec(header).map_err(|_| encode())
-}
-
 fn encode() -> KeyStoreError {
     KeyStoreError::Crypto { what: "encode the keys" }
 }
@@ -294,13 +384,13 @@ fn aead(key: &[u8; KEY_LEN]) -> Result<LessSafeKey, KeyStoreError> {
     Ok(LessSafeKey::new(key))
 }
 
-fn seal(key: &[u8; KEY_LEN], aad: &[u8], plain: &[u8]) -> Result<String, KeyStoreError> {
+fn seal(key: &[u8; KEY_LEN], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, KeyStoreError> {
     let nonce: [u8; NONCE_LEN] = random()?;
     let mut text = plain.to_vec();
     aead(key)?
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut text)
         .map_err(|_| KeyStoreError::Crypto { what: "encrypt" })?;
-    Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &text].concat()))
+    Ok([nonce.as_slice(), &text].concat())
 }
 
 fn open(key: &[u8; KEY_LEN], aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -1,4 +1,6 @@
 use crate::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openadp_settings::{Author, MachineKey, Registry, Store};
 use proptest::prelude::*;
 use std::fs;
@@ -242,14 +244,54 @@ fn an_export_says_nothing_and_refuses_weak_stretching() {
     assert!(!text.contains("pkcs8") && !text.contains("\"kid\""), "{text}");
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path(), key);
-    let weak = text.replace("210000", "1000");
-    assert_ne!(&weak, text);
+    let mut document: serde_json::Value = serde_json::from_str(text).unwrap();
+    let jwe = document["jwe"].as_str().unwrap().to_owned();
+    let (header, rest) = jwe.split_once('.').unwrap();
+    let header = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    let weak = header.replace("210000", "1000");
+    assert_ne!(weak, header);
+    document["jwe"] = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(weak)).into();
+    let weak = document.to_string();
     assert!(store.import(&weak, ImportMode::Replace, None).unwrap_err().to_string().contains("too weak"));
     assert!(matches!(store.export("short"), Err(KeyStoreError::Passphrase { .. })));
     assert!(store.keys().is_empty(), "a refused export makes no key");
     let made = KeyStore::generate_passphrase().unwrap();
     assert_eq!(made.len(), 29);
     assert_ne!(*made, *KeyStore::generate_passphrase().unwrap());
+}
+
+#[test]
+fn files_of_the_first_form_are_read() {
+    let text = include_str!("../tests/golden/first-form.keys");
+    let dir = tempfile::tempdir().unwrap();
+    let ring = store(dir.path(), &machine());
+    let import = |passphrase| ring.import(text, ImportMode::Replace, passphrase);
+    assert!(import(None).unwrap_err().to_string().contains("passphrase is needed"));
+    assert!(import(Some("CorrectHorseBatteryStapler")).unwrap_err().to_string().contains("wrong"));
+    import(Some("CorrectHorseBatteryStaple")).unwrap();
+    assert_eq!(ring.active().unwrap().kid(), "vrUnRm4c0okYZIXYJplL8Fc8YLjQyloAZUGIrenL-uo");
+    // What was read goes on in the form of today.
+    let again = ring.export(PASSPHRASE).unwrap();
+    assert!(again.contains("\"version\": 2"), "{again}");
+    assert!(!ring.import(&again, ImportMode::Replace, Some(PASSPHRASE)).unwrap().changed);
+}
+
+#[test]
+fn what_stands_beside_the_keys_cannot_be_exchanged() {
+    let (key, text) = &*EXPORTED;
+    let dir = tempfile::tempdir().unwrap();
+    let ring = store(dir.path(), key);
+    for (name, value) in [
+        ("set_id", "another".into()),
+        ("created", 1.into()),
+        ("version", 3.into()),
+        ("format", "x".into()),
+        ("more", "x".into()),
+    ] {
+        let mut document: serde_json::Value = serde_json::from_str(text).unwrap();
+        document[name] = value;
+        assert!(ring.import(&document.to_string(), ImportMode::Replace, None).is_err(), "{name}");
+    }
 }
 
 // ---- the commands ----
