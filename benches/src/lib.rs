@@ -1,7 +1,9 @@
 //! What the benchmarks share: pinning, medians, a load generator that is not ours (wrk), a raw client for event streams.
 
+mod paced;
 mod stream;
 
+pub use paced::{Tally, paced};
 pub use stream::{Client, Stream};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -136,6 +138,18 @@ pub fn wrk_latency(
         (Some(rate), Some(p99)) => Ok((rate, p99)),
         _ => bail!("no figures in:\n{text}"),
     }
+}
+
+/// A client's key as a parameter of a request for a token.
+///
+/// # Errors
+/// When openssl makes none.
+pub fn client_key() -> Result<String> {
+    let script = "openssl genrsa 2048 2>/dev/null | openssl pkey -pubout -outform DER | openssl base64 -A | tr '+/' '-_' | tr -d =";
+    let output = Command::new("sh").args(["-c", script]).output().context("making a key")?;
+    let key = String::from_utf8(output.stdout)?.trim().to_owned();
+    ensure!(!key.is_empty(), "openssl made no key");
+    Ok(key)
 }
 
 /// A Basic credentials header line.
