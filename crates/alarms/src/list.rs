@@ -34,6 +34,10 @@ alarms! {
     /// A certificate or trust anchor expires within 30 (Warning), 14 (Minor), 7 (Major) days or a day (Critical).
     CERTIFICATE_EXPIRES = "certificateExpires", Warning,
         "Get a new certificate (sslRequest) and put it in place (sslUpdate); it is used at once.";
+    /// The clock of this node is more than five minutes away from those of other nodes, or behind the ring of keys: no tokens are
+    /// made.
+    CLOCK_OFF = "clockOff", Critical,
+        "Look at NTP on this node and on the others; getPeers tells which of them answer.";
     /// The settings were changed.
     CONFIGURATION_CHANGED = "bwConfigurationChanged", Informational,
         "Nothing, if it was meant; revisions and diff tell who changed what.";

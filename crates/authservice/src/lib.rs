@@ -5,7 +5,7 @@
 //! both from this machine only.
 //!
 //! - `wire/`: parameters, credentials as presented, the error table;
-//! - `service/`: minting, validation, failed attempts;
+//! - `service/`: minting, validation, the nodes of a farm;
 //! - `http/`: methods, status codes, headers.
 //!
 //! Follows `protocols/authservice.md`, sections 3, 4, 7, 10 and 11. Users of an identity cloud
@@ -18,7 +18,7 @@ mod settings;
 mod tests;
 mod wire;
 
-pub use settings::{AllowedOrigin, CertificateCaller, ExemptSource, FailureLimits, MODULE, TokenLimits};
+pub use settings::{AllowedOrigin, CertificateCaller, MODULE, TokenLimits};
 
 use openadp_identity::{Identities, Needs, Purpose};
 use openadp_settings::Module;
@@ -91,14 +91,11 @@ fn compose(
     let settings = store.live();
     http::Edge {
         authenticator: authenticator.clone(),
-        clock: clock.clone(),
-        failures: Arc::default(),
         farm: farm.clone(),
         in_progress: Arc::default(),
         keys: http::ClientKeys::default(),
         identities,
         keystore: keystore.clone(),
-        limits: store.live(),
         token_limits: store.live(),
         per_user: Arc::new(service::Rates::new(Duration::from_mins(1))),
         per_certificate: Arc::new(service::Rates::new(Duration::from_secs(1))),

@@ -76,6 +76,7 @@ impl ConnectionHandler for Server {
                 connection: info.connection_id,
                 certified: client.is_some(),
                 common_name: client.and_then(|client| client.common_name.clone()),
+                address: Some(info.peer.ip()),
                 ..Peer::default()
             };
             tracing::info!(

@@ -1,13 +1,15 @@
 //! A program with one application: what a `main()` of this suite looks like. The tests of this crate run it.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use futures_util::{FutureExt, StreamExt};
 use openadp_daemon::{ApplicationSpec, Program, run};
-use openadp_webcontainer::{Application, Mount};
+use openadp_webcontainer::{Application, ConnectionInfo, Mount};
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const HELLO: ApplicationSpec = ApplicationSpec {
     name: "Hello",
@@ -20,10 +22,14 @@ const HELLO: ApplicationSpec = ApplicationSpec {
             .route("/world", get(async || "hello\n"))
             .route(
                 "/me",
-                get(async move |headers: http::HeaderMap| match authenticator.authenticate(&headers).await {
-                    Ok(principal) => principal.id().to_owned().into_response(),
-                    Err(_refused) => http::StatusCode::UNAUTHORIZED.into_response(),
-                }),
+                get(
+                    async move |Extension(info): Extension<Arc<ConnectionInfo>>, headers: http::HeaderMap| {
+                        match authenticator.authenticate(&headers, info.peer.ip()).await {
+                            Ok(principal) => principal.id().to_owned().into_response(),
+                            Err(_refused) => http::StatusCode::UNAUTHORIZED.into_response(),
+                        }
+                    },
+                ),
             )
             // Ends politely when the process drains.
             .route("/polite", get(async move || stream(async move { shutdown.cancelled().await })))

@@ -53,7 +53,7 @@ impl PushSender for HttpPushSender {
             timeout: TIMEOUT,
             connect_timeout: CONNECT,
         };
-        let (status, answer) = self.0.call(&call).await.map_err(PushSendError)?;
-        Ok((status, answer.to_vec()))
+        let answer = self.0.call(&call).await.map_err(PushSendError)?;
+        Ok((answer.status.as_u16(), answer.body.to_vec()))
     }
 }

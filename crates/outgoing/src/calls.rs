@@ -1,6 +1,6 @@
 //! One request, one bounded answer, wherever a URL leads: for who calls few hosts now and then.
 
-use crate::{Connector, Endpoint, Pool, PoolOptions, SendError};
+use crate::{Answer, Connector, Endpoint, Pool, PoolOptions, SendError};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request};
@@ -68,11 +68,11 @@ impl Calls {
         Self(Arc::new(Inner { connector: Arc::new(connector), pools: Mutex::default(), shutdown, tasks }))
     }
 
-    /// Calls; gives status and body. A call may arrive twice, if its connection breaks.
+    /// Calls; gives the answer, whatever its status. A call may arrive twice, if its connection breaks.
     ///
     /// # Errors
     /// The other side cannot be reached, does not answer in time, or answers too much.
-    pub async fn call(&self, call: &Call<'_>) -> Result<(u16, Bytes), CallError> {
+    pub async fn call(&self, call: &Call<'_>) -> Result<Answer, CallError> {
         let deadline = Instant::now() + call.timeout;
         let options = PoolOptions {
             size: CONNECTIONS,
@@ -91,8 +91,7 @@ impl Calls {
             pool.retire_all();
             answer = pool.send(&options, request(call, &url)?, deadline).await;
         }
-        let answer = answer?;
-        Ok((answer.status.as_u16(), answer.body))
+        Ok(answer?)
     }
 
     fn pool(&self, url: &Url) -> Option<Pool> {
@@ -179,7 +178,7 @@ mod tests {
         let three = async {
             for expected in ["one", "two", "three"] {
                 let answered = calls.call(&request).await.unwrap();
-                assert_eq!(answered, (200, Bytes::from_static(expected.as_bytes())));
+                assert_eq!((answered.status.as_u16(), &*answered.body), (200, expected.as_bytes()));
             }
         };
         let server = async {

@@ -1,7 +1,9 @@
 //! The one place where credentials become a principal. authservice.md 8 and 13, xsi.md 2.
 
 use crate::bearer::{Tokens, Unproven};
-use crate::logins::sip_header;
+use crate::failure_settings::{ExemptSource, FailureLimits, Network};
+use crate::failures::{Failures, Limits};
+use crate::logins::SipLogin;
 use crate::settings::GeneralSettings;
 use crate::token_cache::{Accepted, TokenCache};
 use base64::Engine;
@@ -15,6 +17,7 @@ use openadp_keystore::KeyStore;
 use openadp_outgoing::Calls;
 use openadp_settings::{Live, Store};
 use openadp_token::{LEEWAY, MAX_TOKEN, ValidToken};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -53,6 +56,13 @@ pub enum AuthError {
     /// Wrong, expired, revoked or malformed credentials, never told apart: 401 with a challenge.
     #[error("credentials refused")]
     Refused,
+    /// Too many logins failed, of this user from there or from there altogether; nothing was checked: 429 with Retry-After.
+    /// authservice.md 11
+    #[error("too many failed logins")]
+    TooManyFailures {
+        /// Until the next one is looked at.
+        left: Duration,
+    },
     /// The application server cannot say: 503 with Retry-After, since a 401 would end the client's session.
     #[error("credentials cannot be checked now")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -82,8 +92,11 @@ struct Inner {
     cache: TokenCache,
     clock: Arc<dyn Clock>,
     credentials: Option<Arc<dyn Credentials>>,
+    failures: Failures,
+    failure_limits: Live<FailureLimits>,
     general: Live<GeneralSettings>,
     logins: OnceLock<Arc<dyn Logins>>,
+    store: Arc<Store>,
     tokens: Tokens,
 }
 
@@ -106,6 +119,24 @@ enum Presented<'a> {
     Sip(&'a str),
     /// A single-use login token.
     SingleSignOn(&'a str),
+}
+
+/// What is checked, decoded.
+enum Login<'a> {
+    Password(UserId, openadp_settings::Secret),
+    Token(&'a str),
+    Sip(SipLogin),
+}
+
+impl Login<'_> {
+    /// What failures are counted by, beside the source.
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::Password(user, _) => user.as_str().as_bytes(),
+            Self::Token(token) => token.as_bytes(),
+            Self::Sip(login) => login.user.as_str().as_bytes(),
+        }
+    }
 }
 
 /// The one place where an account that was proved becomes a principal.
@@ -139,8 +170,11 @@ impl Authenticator {
             cache: TokenCache::new(),
             clock,
             credentials,
+            failures: Failures::default(),
+            failure_limits: store.live(),
             general: store.live(),
             logins: OnceLock::new(),
+            store: store.clone(),
             tokens: Tokens::new(store, keystore, calls),
         }))
     }
@@ -149,23 +183,27 @@ impl Authenticator {
         &self.0.logins
     }
 
-    /// Authenticates a request by its `Authorization` header: `Basic`, `Bearer` with a long-lived token, `BroadWorksSSO` with
-    /// a single-use token, which is used then, or `BroadWorksSIP`.
+    /// Authenticates a request from this address by its `Authorization` header: `Basic`, `Bearer` with a long-lived token,
+    /// `BroadWorksSSO` with a single-use token, which is used then, or `BroadWorksSIP`.
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
+    pub async fn authenticate(&self, headers: &HeaderMap, address: IpAddr) -> Result<Principal, AuthError> {
         let outcome = match presented(headers) {
-            Ok(Presented::Basic(encoded)) => match self.decode_basic(encoded) {
-                Some((user, password)) => self.authenticate_password(&user, password.expose()).await,
-                None => Err(AuthError::Refused),
-            },
             Ok(Presented::Bearer(token)) => self.authenticate_token(token).await,
-            Ok(Presented::SingleSignOn(token)) => self.take_login_token(token).await.map(principal_of),
-            Ok(Presented::Sip(text)) => match sip_header(text) {
-                Some(header) => self.verify_sip(&header).await.map(principal_of),
-                None => Err(AuthError::Refused),
-            },
+            Ok(shown) => {
+                let outcome = self.log_in(shown, address, false).await.map(principal_of);
+                if let Err(error) = &outcome {
+                    tracing::info!(
+                        target: "audit",
+                        event = "loginRefused",
+                        reason = label(Some(error)),
+                        source = %address,
+                        tracking_id = openadp_appserver::request_id::current(),
+                    );
+                }
+                outcome
+            }
             Err(error) => Err(error),
         };
         count(outcome.as_ref().err());
@@ -173,40 +211,71 @@ impl Authenticator {
     }
 
     /// Authenticates a request by anything but a long-lived token, with what the application server says of the account: for
-    /// the AuthenticationService, whose tokens must not beget others.
+    /// the AuthenticationService, whose tokens must not beget others. `trusted` callers learn that a password has expired, so
+    /// it is no failed guess of theirs.
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub async fn authenticate_anew(&self, headers: &HeaderMap) -> Result<Account, AuthError> {
+    pub async fn authenticate_anew(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+        trusted: bool,
+    ) -> Result<Account, AuthError> {
         let outcome = match presented(headers) {
-            Ok(Presented::Basic(encoded)) => match self.decode_basic(encoded) {
-                Some((user, password)) => {
-                    let user = UserId::new(&user);
-                    self.credentials()?
-                        .verify_password(&user, password.expose())
-                        .await
-                        .map_err(AuthError::from)
-                }
-                None => Err(AuthError::Refused),
-            },
-            Ok(Presented::SingleSignOn(token)) => self.take_login_token(token).await,
-            Ok(Presented::Sip(text)) => match sip_header(text) {
-                Some(header) => self.verify_sip(&header).await,
-                None => Err(AuthError::Refused),
-            },
             Ok(Presented::Bearer(_)) => Err(AuthError::Missing),
+            Ok(shown) => self.log_in(shown, address, trusted).await,
             Err(error) => Err(error),
         };
         count(outcome.as_ref().err());
         outcome
     }
 
-    /// Authenticates by user id and web password; one attempt at the application server.
-    ///
-    /// # Errors
-    /// See [`AuthError`]; never `Missing`.
-    pub async fn authenticate_password(&self, user: &str, password: &str) -> Result<Principal, AuthError> {
-        Ok(principal_of(self.credentials()?.verify_password(&UserId::new(user), password).await?))
+    /// Checks what is no long-lived token; one attempt at the application server, unless too many failed before.
+    async fn log_in(
+        &self,
+        shown: Presented<'_>,
+        address: IpAddr,
+        trusted: bool,
+    ) -> Result<Account, AuthError> {
+        let login = match shown {
+            Presented::Bearer(_) => return Err(AuthError::Missing),
+            Presented::Basic(encoded) => {
+                let (user, password) = self.decode_basic(encoded).ok_or(AuthError::Refused)?;
+                Login::Password(UserId::new(&user), password)
+            }
+            Presented::SingleSignOn(token) => Login::Token(token),
+            Presented::Sip(text) => Login::Sip(self.decode_sip(text).ok_or(AuthError::Refused)?),
+        };
+        let limits = Limits::from(&*self.0.failure_limits.load());
+        let exempt = self.is_exempt(address);
+        let begun = self.0.failures.begin(login.name(), address, exempt, limits).await;
+        let attempt = begun.map_err(|left| AuthError::TooManyFailures { left })?;
+        let outcome = match &login {
+            Login::Password(user, password) => {
+                self.credentials()?.verify_password(user, password.expose()).await.map_err(AuthError::from)
+            }
+            Login::Token(token) => self.take_login_token(token).await,
+            Login::Sip(login) => self.verify_sip(login).await,
+        };
+        match &outcome {
+            Ok(_) => attempt.succeeded(),
+            Err(AuthError::PasswordExpired { .. }) if trusted => {}
+            // Whoever may not know that it has expired must not see that it is counted otherwise either.
+            Err(AuthError::Refused | AuthError::PasswordExpired { .. }) => attempt.failed(),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        self.0
+            .store
+            .current()
+            .rows::<ExemptSource>()
+            .iter()
+            .filter_map(|row| Network::parse(&row.network))
+            .any(|network| network.holds(address))
     }
 
     /// Authenticates by long-lived token: signature and times over the local key ring (or, while that is empty, by the
@@ -374,20 +443,26 @@ impl std::fmt::Debug for Authenticator {
 }
 
 fn count(error: Option<&AuthError>) {
-    let label = match error {
+    metrics::counter!("authentications_total", "outcome" => label(error)).increment(1);
+}
+
+/// An outcome for metrics and logs.
+fn label(error: Option<&AuthError>) -> &'static str {
+    match error {
         None => "accepted",
         Some(AuthError::Internal(_)) => "internal",
         Some(AuthError::Missing) => "missing",
         Some(AuthError::PasswordExpired { .. }) => "password_expired",
         Some(AuthError::Refused) => "refused",
+        Some(AuthError::TooManyFailures { .. }) => "failures",
         Some(AuthError::Unavailable(_)) => "unavailable",
-    };
-    metrics::counter!("authentications_total", "outcome" => label).increment(1);
+    }
 }
 
 fn refused(reason: &'static str) -> AuthError {
     metrics::counter!("tokens_refused_total", "reason" => reason).increment(1);
-    tracing::info!(target: "audit", event = "tokenRefused", reason);
+    let tracking_id = openadp_appserver::request_id::current();
+    tracing::info!(target: "audit", event = "tokenRefused", reason, tracking_id);
     AuthError::Refused
 }
 

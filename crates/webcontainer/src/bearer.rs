@@ -184,15 +184,15 @@ impl Remote {
             timeout: QUESTION,
             connect_timeout: CONNECT,
         };
-        let (status, answer) = self.calls.call(&call).await.map_err(Unproven::Unavailable)?;
-        match status {
+        let answer = self.calls.call(&call).await.map_err(Unproven::Unavailable)?;
+        match answer.status.as_u16() {
             200 => {}
             400 => return Err(Unproven::Refused(TokenError::Malformed.label())),
             404 => return Err(unavailable("the AuthenticationService does not know this host as a peer")),
             _ => return Err(unavailable("the AuthenticationService cannot say")),
         }
         let told: Introspection =
-            serde_json::from_slice(&answer).map_err(|error| Unproven::Unavailable(error.into()))?;
+            serde_json::from_slice(&answer.body).map_err(|error| Unproven::Unavailable(error.into()))?;
         let leeway = openadp_token::LEEWAY;
         if !told.active {
             return Err(Unproven::Refused("inactive"));

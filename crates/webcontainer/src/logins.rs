@@ -2,7 +2,7 @@
 
 use crate::auth::{AuthError, Authenticator, BASE64};
 use base64::Engine as _;
-use openadp_appserver::{Account, Logins};
+use openadp_appserver::{Account, Logins, UserId};
 use openadp_settings::Secret;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -14,6 +14,14 @@ pub(crate) struct SipHeader<'a> {
     pub(crate) basic: &'a str,
     /// SIP authentication user name.
     pub(crate) sip_user: &'a str,
+}
+
+/// Credentials of a phone, decoded.
+pub(crate) struct SipLogin {
+    /// User id, or another name of the user.
+    pub(crate) user: UserId,
+    sip_user: Zeroizing<String>,
+    password: Secret,
 }
 
 /// Reads `basic="...", sipUser="..."`; the order is free, and each stands there once.
@@ -50,21 +58,24 @@ impl Authenticator {
         Ok(self.logins()?.take_login_token(token).await?)
     }
 
-    /// Checks SIP credentials.
-    pub(crate) async fn verify_sip(&self, header: &SipHeader<'_>) -> Result<Account, AuthError> {
-        let logins = self.logins()?;
+    /// Reads the credentials of a phone.
+    pub(crate) fn decode_sip(&self, text: &str) -> Option<SipLogin> {
+        let header = sip_header(text)?;
         let decode = |text: &str| {
             let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
             let text = self.decode_text(&bytes)?;
             (!text.chars().any(|c| c.is_ascii_control())).then_some(text)
         };
-        let (Some(basic), Some(sip_user)) = (decode(header.basic), decode(header.sip_user)) else {
-            return Err(AuthError::Refused);
-        };
+        let (basic, sip_user) = (decode(header.basic)?, decode(header.sip_user)?);
         // A SIP password has no colon, a user id may.
-        let (login, password) = basic.rsplit_once(':').ok_or(AuthError::Refused)?;
-        let password = Secret::new(password);
-        Ok(logins.verify_sip(login, &sip_user, password.expose()).await?)
+        let (user, password) = basic.rsplit_once(':')?;
+        Some(SipLogin { user: UserId::new(user), sip_user, password: Secret::new(password) })
+    }
+
+    /// Checks SIP credentials.
+    pub(crate) async fn verify_sip(&self, login: &SipLogin) -> Result<Account, AuthError> {
+        let password = login.password.expose();
+        Ok(self.logins()?.verify_sip(login.user.as_str(), &login.sip_user, password).await?)
     }
 }
 

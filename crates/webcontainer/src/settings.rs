@@ -2,6 +2,7 @@
 
 use crate::auth_service::AuthServiceAddress;
 use crate::binding::HttpBinding;
+use crate::failure_settings::{ExemptSource, FailureLimits};
 use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
 
 context! {
@@ -83,11 +84,15 @@ context! {
 }
 
 /// All contexts of this crate.
-pub const MODULE: Module = Module::new("webcontainer").contexts(&[
-    GeneralSettings::CONTEXT,
-    LimitSettings::CONTEXT,
-    HttpBinding::CONTEXT,
-    AuthServiceAddress::CONTEXT,
-    ContainerOptions::CONTEXT,
-    ClientName::CONTEXT,
-]);
+pub const MODULE: Module = Module::new("webcontainer")
+    .contexts(&[
+        GeneralSettings::CONTEXT,
+        LimitSettings::CONTEXT,
+        HttpBinding::CONTEXT,
+        AuthServiceAddress::CONTEXT,
+        ContainerOptions::CONTEXT,
+        ClientName::CONTEXT,
+        FailureLimits::CONTEXT,
+        ExemptSource::CONTEXT,
+    ])
+    .checks(&[crate::failure_settings::check]);

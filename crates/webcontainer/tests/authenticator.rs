@@ -14,12 +14,14 @@ use openadp_settings::{Author, Change, Edit, Registry, Settings, Store};
 use openadp_token::{Claims, TokenManagement, issue};
 use openadp_webcontainer::{AuthError, Authenticator, GeneralSettings};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use time::OffsetDateTime;
 
 const NOW: i64 = 1_800_000_000;
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 struct FixedClock;
 
@@ -103,7 +105,7 @@ impl Bed {
     }
     async fn ask(&self, authorization: &str) -> Result<Principal, AuthError> {
         let value = HeaderValue::from_str(authorization).unwrap();
-        self.authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)])).await
+        self.authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), HERE).await
     }
     async fn basic(&self, credentials: &[u8]) -> Result<Principal, AuthError> {
         self.ask(&format!("Basic {}", STANDARD.encode(credentials))).await
@@ -138,11 +140,11 @@ async fn one_request_is_one_attempt_and_nonsense_is_none() {
     for missing in ["Digest x", "BroadWorksSSO x", "x"] {
         assert!(matches!(bed.ask(missing).await, Err(AuthError::Missing)), "{missing}");
     }
-    assert!(matches!(bed.authenticator.authenticate(&HeaderMap::new()).await, Err(AuthError::Missing)));
+    assert!(matches!(bed.authenticator.authenticate(&HeaderMap::new(), HERE).await, Err(AuthError::Missing)));
     let mut twice = HeaderMap::new();
     twice.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp5"));
     twice.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp5"));
-    assert!(matches!(bed.authenticator.authenticate(&twice).await, Err(AuthError::Refused)));
+    assert!(matches!(bed.authenticator.authenticate(&twice, HERE).await, Err(AuthError::Refused)));
     assert!(matches!(bed.ask(&format!("Bearer {}", "x".repeat(20_000))).await, Err(AuthError::Refused)));
     assert_eq!(bed.accounts.attempts.load(Ordering::Relaxed), 1);
 }

@@ -192,6 +192,9 @@ pub(crate) fn refusal(error: &ApiError) -> Reply {
     if let Some(allow) = wire.allow {
         reply = reply.header("Allow", allow);
     }
+    if let ApiError::TooManyFailures { seconds } = error {
+        reply = reply.header("Retry-After", seconds.to_string());
+    }
     if wire.status == 503 {
         reply = reply.header("Retry-After", RETRY_AFTER);
     }

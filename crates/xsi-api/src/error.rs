@@ -30,6 +30,12 @@ pub enum Refusal {
     /// The body is larger than allowed.
     #[error("the body is too large")]
     TooLarge,
+    /// Too many logins failed.
+    #[error("too many failed logins")]
+    TooManyFailures {
+        /// Until the next one is looked at.
+        seconds: u64,
+    },
     /// Nobody knows who asks.
     #[error("not authenticated")]
     Unauthenticated,
@@ -51,6 +57,7 @@ impl Reply {
             Refusal::ResourceNotFound => ApiError::ResourceNotFound,
             Refusal::Timeout => ApiError::BodyTimeout,
             Refusal::TooLarge => ApiError::BodyTooLarge,
+            Refusal::TooManyFailures { seconds } => ApiError::TooManyFailures { seconds: *seconds },
             Refusal::Unauthenticated => ApiError::Unauthenticated,
             Refusal::Unavailable => ApiError::Overloaded,
             Refusal::UnknownMethod => ApiError::MethodNotAllowed { allow: "DELETE, GET, POST, PUT" },
@@ -95,6 +102,9 @@ pub(crate) enum ApiError {
     /// A limit of requests within a period is reached.
     #[error("limit of requests reached: {limit}")]
     TooMany { limit: &'static str },
+    /// Too many logins failed; further ones are not looked at for a while.
+    #[error("too many failed logins")]
+    TooManyFailures { seconds: u64 },
     /// It cannot be found out who asks.
     #[error("overloaded")]
     Overloaded,
@@ -168,6 +178,11 @@ pub(crate) const TABLE: &[(u32, u16, &str)] = &[
     (210_414, 401, "The credentials are missing or refused"),
     (210_415, 413, "The body is too large"),
     (210_416, 408, "The body did not come in time"),
+    (
+        210_429,
+        429,
+        "Too many logins failed, of the user from there or from there altogether; Retry-After tells when the next is looked at",
+    ),
     (210_500, 500, "Internal fault"),
     (210_503, 503, "The application server cannot be reached"),
     (210_504, 503, "Too many requests within a period"),
@@ -202,6 +217,9 @@ impl ApiError {
             }
             Self::TooMany { limit } => {
                 (503, 210_504, format!("Too many requests ({limit}), try again later"))
+            }
+            Self::TooManyFailures { .. } => {
+                (429, 210_429, "Too many logins failed, try again later".to_owned())
             }
             Self::Unsupported { what } => (400, 210_413, format!("Not supported: {what}")),
             Self::WrongState { reason } => (409, 210_410, format!("Not possible now: {reason}")),
@@ -260,6 +278,7 @@ mod tests {
             ApiError::ResourceNotFound,
             ApiError::SubscriptionNotFound,
             ApiError::TooMany { limit: "user" },
+            ApiError::TooManyFailures { seconds: 1 },
             ApiError::Unavailable { source: PortError::Unavailable(boxed()) },
             ApiError::Unsupported { what: "httpContact" },
             ApiError::WrongState { reason: String::new() },

@@ -44,7 +44,11 @@ pub(super) async fn allow(State(edge): State<Edge>, request: Request, next: Next
             headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
             response
         }
-        (true, None) => Facts::of(&request).refuse(&Refusal::AccessDenied),
+        (true, None) => {
+            let facts = Facts::of(&request);
+            facts.because("origin");
+            facts.refuse(&Refusal::AccessDenied)
+        }
         (false, _) => next.run(request).await,
     };
     response.headers_mut().append(VARY, BY_ORIGIN);

@@ -6,10 +6,8 @@ mod cors;
 
 pub(crate) use client_keys::ClientKeys;
 
-use crate::service::{
-    Claim, Failures, Farm, Limits, Minter, Proof, Rates, Standing, Validator, Wanted, standing,
-};
-use crate::settings::{CertificateCaller, ExemptSource, FailureLimits, Network, TokenLimits};
+use crate::service::{Claim, Farm, Minter, Proof, Rates, Standing, Validator, Wanted, standing};
+use crate::settings::{CertificateCaller, TokenLimits};
 use crate::wire::{Presented, Refusal, bearer, form_parameter, key_of_json, presented, wants_json};
 use answer::{Answer, json, refuse};
 use axum::Router;
@@ -19,23 +17,23 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use openadp_appserver::Clock;
 use openadp_identity::{Denied, Identities, Proven};
-use openadp_keystore::{KeyState, KeyStore, PEER_HEADER};
+use openadp_keystore::{KeyStore, PEER_HEADER};
 use openadp_settings::{Live, Store};
 use openadp_tls::PeerIdentity;
 use openadp_token::TokenManagement;
 use openadp_webcontainer::{AuthError, Authenticator, BodyError, ConnectionInfo, RequestId, read_body};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes of a body: a token of 8 KiB, or a key of 2 KiB, and what encodes them.
 const MAX_BODY: usize = 16 * 1024;
-/// Seconds that the clock may lie before the creation of a key: more, and tokens would be void before they begin.
-const CLOCK_SLACK: i64 = 300;
+
+/// Characters of a path that the log shows.
+const MAX_LOGGED_PATH: usize = 64;
 
 /// What proxies add: whoever they speak for is not on this machine.
 const FORWARDING: [&str; 7] = [
@@ -53,14 +51,11 @@ const NO_CHALLENGE: HeaderName = HeaderName::from_static("x-broadworks-no-authch
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) authenticator: Authenticator,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) failures: Arc<Failures>,
     pub(crate) farm: Farm,
     pub(crate) in_progress: Arc<AtomicU32>,
     pub(crate) keys: ClientKeys,
     pub(crate) identities: Identities,
     pub(crate) keystore: Arc<KeyStore>,
-    pub(crate) limits: Live<FailureLimits>,
     pub(crate) token_limits: Live<TokenLimits>,
     pub(crate) per_user: Arc<Rates>,
     pub(crate) per_certificate: Arc<Rates>,
@@ -100,6 +95,10 @@ struct Facts {
     certificate: Option<PeerIdentity>,
     /// What a node of the farm proves itself by.
     proof: Option<String>,
+    /// Why it is refused, where the answer does not say it.
+    reason: OnceLock<&'static str>,
+    /// What is asked for.
+    resource: String,
     secure: bool,
     tracking_id: String,
 }
@@ -123,6 +122,8 @@ impl Facts {
                 .filter(|_| !forwarded)
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned),
+            reason: OnceLock::new(),
+            resource: request.uri().path().chars().take(MAX_LOGGED_PATH).collect(),
             secure: tls.is_some(),
             tracking_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
         }
@@ -138,7 +139,31 @@ impl Facts {
         self.proof.as_ref().is_some_and(|proof| farm.proves(proof, method, path, body))
     }
 
+    /// Whole seconds, and never the invitation to try at once.
+    fn too_many(&self, reason: &'static str, left: Duration) -> Refusal {
+        self.because(reason);
+        Refusal::SlowDown(left.as_secs() + 1)
+    }
+
+    /// Remembers the reason for the log.
+    fn because(&self, reason: &'static str) {
+        // The first is the one that the refusal comes from.
+        self.reason.get_or_init(|| reason);
+    }
+
+    /// The refusal, with its line in the log: the one place for all of them.
     fn refuse(&self, refusal: &Refusal) -> Response {
+        tracing::info!(
+            target: "audit",
+            event = "tokenRefused",
+            resource = self.resource,
+            status = refusal.status().as_u16(),
+            reason = self.reason.get().copied().unwrap_or(refusal.code()),
+            detail = refusal.detail(),
+            source = %self.peer,
+            caller = self.certificate.as_ref().and_then(|certificate| certificate.common_name.as_deref()),
+            tracking_id = self.tracking_id,
+        );
         metrics::counter!("authservice_rejected_total", "reason" => refusal.code()).increment(1);
         refuse(refusal, &self.tracking_id, self.no_challenge)
     }
@@ -212,24 +237,26 @@ impl Edge {
     ) -> Result<Response, Refusal> {
         let limits = self.token_limits.load();
         let Some(_place) = Place::take(&self.in_progress, limits.in_progress) else {
+            facts.because("tokensInProgress");
             return Err(Refusal::Overloaded);
         };
         if let Some(certificate) = &facts.certificate {
             let most = limits.per_second_and_certificate;
-            self.per_certificate.take(&certificate.fingerprint, most, Instant::now()).map_err(slow_down)?;
+            let taken = self.per_certificate.take(&certificate.fingerprint, most, Instant::now());
+            taken.map_err(|left| facts.too_many("requestsOfCertificate", left))?;
         }
         let callers = self.store.current().rows::<CertificateCaller>();
         let standing = standing(facts.certificate.as_ref(), &callers);
         if let Standing::Refused(reason) = standing {
-            refused(facts, reason);
+            facts.because(reason);
             return Err(Refusal::AccessDenied);
         }
-        let user = match presented(headers) {
-            Presented::Basic(user) => Some((user, "pwd")),
-            Presented::Sip(user) => Some((user, "sip")),
-            Presented::SingleSignOn(token) if facts.secure || facts.local => Some((token, "sso")),
-            Presented::SingleSignOn(_) => {
-                refused(facts, "loginTokenNotSecured");
+        let method = match presented(headers) {
+            Presented::Basic => Some("pwd"),
+            Presented::Sip => Some("sip"),
+            Presented::SingleSignOn if facts.secure || facts.local => Some("sso"),
+            Presented::SingleSignOn => {
+                facts.because("loginTokenNotSecured");
                 return Err(Refusal::InvalidClient);
             }
             Presented::Bearer if self.identities.is_on() => None,
@@ -238,8 +265,14 @@ impl Edge {
                 None
             }
             // Long-lived tokens do not beget others, or they would live for ever.
-            Presented::Bearer => return Err(Refusal::InvalidToken),
-            Presented::Nothing => return Err(Refusal::InvalidClient),
+            Presented::Bearer => {
+                facts.because("bearer");
+                return Err(Refusal::InvalidToken);
+            }
+            Presented::Nothing => {
+                facts.because("noCredentials");
+                return Err(Refusal::InvalidClient);
+            }
         };
         let wanted = match key {
             Some(key) => match self.keys.parse(key) {
@@ -251,7 +284,7 @@ impl Edge {
             }
             None => return Err(Refusal::InvalidRequest("key is missing".to_owned())),
         };
-        let Some((user, method)) = user else {
+        let Some(method) = method else {
             let (method, verified) = match (bearer(headers), asserted) {
                 (Some(token), _) if facts.secure || facts.local => {
                     ("ci", self.identities.verify(token).await)
@@ -264,31 +297,22 @@ impl Edge {
             };
             return self.token_for(method, verified, headers, facts, wanted).await;
         };
-        let failures = Limits::from(&*self.limits.load());
-        let exempt = self.is_exempt(facts.peer);
-        if let Some(left) = self.failures.blocked(&user, facts.peer, exempt, failures, Instant::now()) {
-            tracing::info!(target: "audit", event = "tokenRefused", reason = "failures", source = %facts.peer, tracking_id = facts.tracking_id);
-            return Err(slow_down(left));
-        }
-        let account = match self.authenticator.authenticate_anew(headers).await {
+        let account = match self.authenticator.authenticate_anew(headers, facts.peer, facts.trusted()).await {
             Ok(account) => account,
+            Err(AuthError::TooManyFailures { left }) => {
+                return Err(facts.too_many("failures", left));
+            }
             Err(AuthError::PasswordExpired { days }) if facts.trusted() => {
-                tracing::info!(target: "audit", event = "tokenRefused", reason = "password_expired", source = %facts.peer, tracking_id = facts.tracking_id);
+                facts.because("password_expired");
                 return Err(Refusal::PasswordExpired(days));
             }
             Err(error @ (AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. })) => {
-                self.failures.failed(&user, facts.peer, failures, Instant::now());
                 let expired = matches!(error, AuthError::PasswordExpired { .. });
-                tracing::info!(
-                    target: "audit",
-                    event = "tokenRefused",
-                    reason = if expired { "password_expired" } else { "credentials" },
-                    source = %facts.peer,
-                    tracking_id = facts.tracking_id,
-                );
+                facts.because(if expired { "password_expired" } else { "credentials" });
                 return Err(Refusal::InvalidClient);
             }
             Err(AuthError::Unavailable(error)) => {
+                facts.because("applicationServer");
                 tracing::warn!(
                     error,
                     tracking_id = facts.tracking_id,
@@ -301,10 +325,10 @@ impl Edge {
                 return Err(Refusal::Internal);
             }
         };
-        self.failures.succeeded(&user, facts.peer);
         // Only who has proved itself is counted: nobody can use up the tokens of somebody else.
         let most = limits.per_minute_and_user;
-        self.per_user.take(account.user_id.as_str(), most, Instant::now()).map_err(slow_down)?;
+        let taken = self.per_user.take(account.user_id.as_str(), most, Instant::now());
+        taken.map_err(|left| facts.too_many("tokensOfUser", left))?;
         let proof = Proof { method, organization: None };
         let minted = self.minter.mint(&account, proof, wanted, facts.peer, &facts.tracking_id).await?;
         Ok(Answer::of(minted, wants_json(headers)).into_response())
@@ -324,7 +348,8 @@ impl Edge {
                 let proof = Proof { method, organization: proven.organization() };
                 let account = proven.account();
                 let most = self.token_limits.load().per_minute_and_user;
-                self.per_user.take(account.user_id.as_str(), most, Instant::now()).map_err(slow_down)?;
+                let taken = self.per_user.take(account.user_id.as_str(), most, Instant::now());
+                taken.map_err(|left| facts.too_many("tokensOfUser", left))?;
                 let minted = self.minter.mint(account, proof, wanted, facts.peer, &facts.tracking_id).await?;
                 return Ok(Answer::of(minted, wants_json(headers)).into_response());
             }
@@ -334,34 +359,9 @@ impl Edge {
             Err(Denied::Unavailable(reason)) => (reason, Refusal::Unavailable),
             Err(Denied::Internal) => ("internal", Refusal::Internal),
         };
-        refused(facts, reason);
+        facts.because(reason);
         Err(refusal)
     }
-
-    fn is_exempt(&self, peer: IpAddr) -> bool {
-        self.store
-            .rows::<ExemptSource>()
-            .iter()
-            .filter_map(|row| Network::parse(&row.network))
-            .any(|network| network.holds(peer))
-    }
-}
-
-/// The log line of a refusal.
-fn refused(facts: &Facts, reason: &'static str) {
-    tracing::info!(
-        target: "audit",
-        event = "tokenRefused",
-        reason,
-        source = %facts.peer,
-        caller = facts.certificate.as_ref().and_then(|certificate| certificate.common_name.as_deref()),
-        tracking_id = facts.tracking_id,
-    );
-}
-
-/// Whole seconds, and never the invitation to try at once.
-fn slow_down(left: Duration) -> Refusal {
-    Refusal::SlowDown(left.as_secs() + 1)
 }
 
 /// One request for a token that is worked on.
@@ -451,12 +451,9 @@ async fn peer_body(
     if facts.is_peer(&edge.farm, "POST", path, &body) { Ok(body) } else { Err(Refusal::NotFound) }
 }
 
-/// Whether tokens can be made here: the ring is open and the clock is not behind it.
+/// Whether tokens can be made here: the ring is open and the clock is right.
 async fn ping(State(edge): State<Edge>, request: Request) -> Response {
-    let now = edge.clock.now().unix_timestamp();
-    let behind = |created: i64| created > now.saturating_add(CLOCK_SLACK);
-    let keys = edge.keystore.keys();
-    if keys.iter().any(|key| key.state == KeyState::Active && behind(key.created.unix_timestamp())) {
+    if edge.farm.clock_fault().is_some() {
         return Facts::of(&request).refuse(&Refusal::Unavailable);
     }
     StatusCode::NO_CONTENT.into_response()

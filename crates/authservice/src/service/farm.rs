@@ -4,9 +4,11 @@
 //! A node that has peers makes the first key only when all of them grant it: each grants to one at a time, and none that
 //! holds keys or is making one. Of those that ask at once, the one with the lowest id gets the others' grants: they yield.
 
+use super::clock::{ClockFault, PeerClocks};
 use super::mint::Chain;
+use http::header::DATE;
 use http::{HeaderName, HeaderValue, Method};
-use openadp_alarms::{KEY_NOT_ROTATED, KEY_NOT_SHARED};
+use openadp_alarms::{CLOCK_OFF, KEY_NOT_ROTATED, KEY_NOT_SHARED};
 use openadp_appserver::Clock;
 use openadp_keystore::{
     ImportMode, KeyState, KeyStore, KeyType, PEER_HEADER, Peer, PeerAccess, PeerView, Rotation, Scheduled,
@@ -117,6 +119,7 @@ struct Inner {
     access: Live<PeerAccess>,
     claims: Mutex<Claims>,
     clock: Arc<dyn Clock>,
+    clocks: PeerClocks,
     data_dir: PathBuf,
     /// Encrypting the ring costs a tenth of a second.
     exported: tokio::sync::Mutex<Option<Exported>>,
@@ -143,6 +146,7 @@ impl Farm {
             access: store.live(),
             claims: Mutex::default(),
             clock,
+            clocks: PeerClocks::default(),
             exported: tokio::sync::Mutex::default(),
             first: Arc::default(),
             id: uuid::Uuid::new_v4().to_string(),
@@ -162,6 +166,18 @@ impl Farm {
 
     fn peers(&self) -> Vec<String> {
         self.0.store.rows::<Peer>().into_iter().map(|peer| peer.url).collect()
+    }
+
+    /// Why the clock of this node may not date tokens, if it may not.
+    pub(crate) fn clock_fault(&self) -> Option<ClockFault> {
+        let keys = self.0.keystore.keys();
+        let made = keys.iter().filter(|key| key.state == KeyState::Active);
+        let fault = self.0.clocks.fault(&*self.0.clock, made.map(|key| key.created.unix_timestamp()).max());
+        match &fault {
+            Some(fault) => CLOCK_OFF.raise(&[], fault),
+            None => CLOCK_OFF.clear(&[]),
+        }
+        fault
     }
 
     /// Whether a request proves that a node of the farm sent it; the path is the one below the application's.
@@ -360,10 +376,12 @@ impl Farm {
             timeout: CALL,
             connect_timeout: CONNECT,
         };
-        match calls.call(&call).await? {
-            (200, answer) => Ok(answer),
-            (404, _) => Err("it does not know us: another secret, or a clock that is off".into()),
-            (status, _) => Err(format!("it answered {status}").into()),
+        let answer = calls.call(&call).await?;
+        self.0.clocks.saw(peer, answer.headers.get(DATE).and_then(|date| date.to_str().ok()));
+        match answer.status.as_u16() {
+            200 => Ok(answer.body),
+            404 => Err("it does not know us: another secret, or a clock that is off".into()),
+            status => Err(format!("it answered {status}").into()),
         }
     }
 
@@ -402,6 +420,11 @@ impl Farm {
             views.retain(|url, _| peers.contains(url));
             views.clone()
         };
+        self.0.clocks.keep(&peers);
+        let worst =
+            self.0.clocks.offsets(self.now()).into_iter().max_by_key(|offset| offset.saturating_abs());
+        metrics::gauge!("authservice_clock_offset_seconds")
+            .set(f64::from(i32::try_from(worst.unwrap_or(0)).unwrap_or(i32::MAX)));
         let missing = self.0.keystore.active_if_any().map_or(0, |key| {
             peers
                 .iter()

@@ -63,7 +63,7 @@ impl Minter {
     /// Mints a token for the user of an account that has just been proved.
     ///
     /// # Errors
-    /// There is no key, or the ring cannot be had.
+    /// There is no key, the ring cannot be had, or the clock is off.
     pub(crate) async fn mint(
         &self,
         account: &Account,
@@ -72,6 +72,10 @@ impl Minter {
         source: std::net::IpAddr,
         tracking_id: &str,
     ) -> Result<Minted, Refusal> {
+        if let Some(fault) = self.farm.clock_fault() {
+            tracing::warn!(%fault, tracking_id, "no token is made while the clock is off");
+            return Err(Refusal::Unavailable);
+        }
         let user = account.user_id.as_str();
         let method = proof.method;
         let claims = self.claims(account, proof);

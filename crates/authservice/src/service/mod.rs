@@ -2,14 +2,13 @@
 //! settings.
 
 mod callers;
-mod failures;
+mod clock;
 mod farm;
 mod mint;
 mod rates;
 mod validation;
 
 pub(crate) use callers::{Standing, standing};
-pub(crate) use failures::{Failures, Limits};
 pub(crate) use farm::{Claim, Farm};
 pub(crate) use mint::{Minted, Minter, Proof, Wanted};
 pub(crate) use rates::Rates;

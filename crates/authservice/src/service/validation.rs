@@ -77,6 +77,7 @@ impl Validator {
                 tracing::info!(target: "audit", event = "tokenInactive", tracking_id);
                 Ok(Introspection::Inactive { active: false })
             }
+            Err(AuthError::TooManyFailures { left }) => Err(Refusal::SlowDown(left.as_secs() + 1)),
             Err(AuthError::Unavailable(error)) => {
                 tracing::warn!(error = %Chain(&*error), tracking_id, "application server cannot say whether a token is revoked");
                 Err(Refusal::Unavailable)

@@ -6,26 +6,6 @@ pub use callers::CertificateCaller;
 pub(crate) use callers::{BROADWORKS_USAGE, CLIENT_AUTH};
 
 use openadp_settings::{Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
-use std::net::IpAddr;
-
-context! {
-    /// How many failed attempts are taken before further ones are refused. Successful requests are never counted.
-    pub struct FailureLimits = Context::single(Tree::Adp, "Applications/AuthenticationService/FailureLimits")
-        .aliases(&["Applications/AuthService/FailureLimits"]) => {
-        /// Failures a minute that one source may go on with; IPv6 sources are counted by networks of 64 bits.
-        pub per_minute_and_source: u32 =
-            Parameter::new("failuresPerMinutePerSource", Kind::integer(1, 10_000)).default("20").unit("failures");
-        /// Failures that one source may have at once.
-        pub burst_per_source: u32 =
-            Parameter::new("failureBurstPerSource", Kind::integer(1, 10_000)).default("40").unit("failures");
-        /// Failures of one user from one source within the window; others may go on for that user from elsewhere.
-        pub per_user_and_source: u32 =
-            Parameter::new("failuresPerUserAndSource", Kind::integer(1, 1000)).default("5").unit("failures");
-        /// The window for them.
-        pub window_minutes: u32 =
-            Parameter::new("failureWindowInMinutes", Kind::integer(1, 1440)).default("15").unit("minutes");
-    }
-}
 
 context! {
     /// How many tokens are made at once, and how often; a request beyond a limit is refused before anything is done for it.
@@ -53,50 +33,6 @@ context! {
     }
 }
 
-context! {
-    /// Sources that stand for many people, clouds and proxies: their failures are counted by user alone.
-    pub struct ExemptSource = Context::table(Tree::Adp, "Applications/AuthenticationService/FailureLimits/ExemptSources")
-        .aliases(&["Applications/AuthService/FailureLimits/ExemptSources"]) => {
-        /// An address, or a network as address/bits.
-        pub network: String = Parameter::new("network", Kind::text(2, 49)).header("Network").key().left();
-        /// Who it is.
-        pub description: String = Parameter::new("description", Kind::text(0, 80)).header("Description").default("").left();
-    }
-}
-
-/// Addresses that begin alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl Network {
-    /// Reads `192.0.2.0/24`, `2001:db8::/32`, or an address alone.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address.parse().ok()?, Some(bits.parse().ok()?)),
-            None => (text.parse().ok()?, None),
-        };
-        let most = if matches!(address, IpAddr::V4(_)) { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Self { address, bits })
-    }
-
-    /// Whether the address lies in it.
-    pub(crate) fn holds(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                (own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                (own.to_bits() ^ other.to_bits()).checked_shr(128 - self.bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
 /// Whether a text is what browsers send as `Origin`: nothing that could stand for all, or for none.
 fn is_origin(text: &str) -> bool {
     !text.contains('*')
@@ -111,25 +47,12 @@ fn check(snapshot: &Snapshot) -> Vec<Problem> {
             .parameter("origin")
             .hint("https://portal.example.net, in lower case, without a path, and without the scheme's own port")
     });
-    let networks =
-        snapshot.rows::<ExemptSource>().into_iter().filter(|row| Network::parse(&row.network).is_none());
-    let networks = networks.map(|row| {
-        Problem::new(ExemptSource::CONTEXT.full_path(), format!("{} is no network", row.network))
-            .parameter("network")
-            .hint("192.0.2.0/24, or 2001:db8::/32")
-    });
-    origins.chain(networks).collect()
+    origins.collect()
 }
 
 /// All contexts that only this application has; those of tokens, keys and identity providers are in their crates' modules.
 pub const MODULE: Module = Module::new("authservice")
-    .contexts(&[
-        FailureLimits::CONTEXT,
-        ExemptSource::CONTEXT,
-        TokenLimits::CONTEXT,
-        AllowedOrigin::CONTEXT,
-        CertificateCaller::CONTEXT,
-    ])
+    .contexts(&[TokenLimits::CONTEXT, AllowedOrigin::CONTEXT, CertificateCaller::CONTEXT])
     .checks(&[check]);
 
 #[cfg(test)]
@@ -153,19 +76,6 @@ mod tests {
             "https://a@b.example",
         ] {
             assert!(!is_origin(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn networks_hold_their_addresses() {
-        let holds =
-            |network: &str, address: &str| Network::parse(network).unwrap().holds(address.parse().unwrap());
-        assert!(holds("192.0.2.0/24", "192.0.2.255") && !holds("192.0.2.0/24", "192.0.3.0"));
-        assert!(holds("192.0.2.7", "::ffff:192.0.2.7") && !holds("192.0.2.7", "192.0.2.6"));
-        assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "2001:db8::1"));
-        assert!(holds("2001:db8::/32", "2001:db8:ffff::1") && !holds("2001:db8::/32", "2001:db9::1"));
-        for bad in ["", "x", "192.0.2.0/33", "::/129", "192.0.2.0/", "192.0.2.0/-1", "192.0.2/24"] {
-            assert_eq!(Network::parse(bad), None, "{bad}");
         }
     }
 }

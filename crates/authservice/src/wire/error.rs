@@ -92,6 +92,14 @@ impl Refusal {
         text.into()
     }
 
+    /// What the log says beside the reason: nothing that the client sent.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::InvalidRequest(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Seconds for `Retry-After`.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {

@@ -2,6 +2,7 @@
 
 use crate::settings::{CertificateAuthentication, ClientIdentity};
 use openadp_settings::{Settings, Snapshot};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +15,8 @@ pub(crate) struct Peer {
     pub(crate) certified: bool,
     /// Common name of its subject; never an alternative name.
     pub(crate) common_name: Option<String>,
+    /// Where it came from.
+    pub(crate) address: Option<IpAddr>,
     /// Channels that are open or being opened.
     pub(crate) channels: AtomicUsize,
 }

@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderValue};
 use openadp_appserver::{Principal, request_id};
 use openadp_settings::{Live, Store};
 use openadp_webcontainer::{AuthError, Authenticator, ServiceLock};
-use openadp_xsi_api::{Application, ChannelTransport, Method, OpenChannel, Reply, Request, XsiApi};
+use openadp_xsi_api::{Application, ChannelTransport, Method, OpenChannel, Refusal, Reply, Request, XsiApi};
 use openadp_xsi_schema::{Document, Element, ErrorInfo};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -110,7 +111,7 @@ async fn authenticate(
     };
     let error = match &presented {
         None => AuthError::Missing,
-        Some(presented) => match verify(&shared.authenticator, presented).await {
+        Some(presented) => match verify(&shared.authenticator, peer, presented).await {
             Ok(principal) => return (Ok(principal), Proof::Accepted(Some(presented.clone()))),
             Err(error) => error,
         },
@@ -118,7 +119,10 @@ async fn authenticate(
     match (error, standing) {
         // A client application may send anything in place of credentials, or nothing (cti.md 4.3, rule 3).
         (
-            AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. },
+            AuthError::Missing
+            | AuthError::Refused
+            | AuthError::PasswordExpired { .. }
+            | AuthError::TooManyFailures { .. },
             Standing::ClientApplication(client_id),
         ) => {
             #[expect(clippy::disallowed_methods, reason = "its certificate was verified and is listed")]
@@ -136,6 +140,10 @@ async fn authenticate(
         (AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. }, _) => {
             (Err(Box::new(Reply::empty(401))), Proof::Refused)
         }
+        (AuthError::TooManyFailures { left }, _) => {
+            let refused = Refusal::TooManyFailures { seconds: left.as_secs() + 1 };
+            (Err(Box::new(Reply::refused(&refused))), Proof::Refused)
+        }
         (AuthError::Unavailable(_), _) => (
             Err(Box::new(refusal(503, "The application server cannot be reached", Some(210_503)))),
             Proof::Unknown,
@@ -147,14 +155,19 @@ async fn authenticate(
     }
 }
 
-async fn verify(authenticator: &Authenticator, presented: &Presented) -> Result<Principal, AuthError> {
+async fn verify(
+    authenticator: &Authenticator,
+    peer: &Peer,
+    presented: &Presented,
+) -> Result<Principal, AuthError> {
     match presented {
         Presented::None => Err(AuthError::Missing),
         Presented::Malformed => Err(AuthError::Refused),
         Presented::Authorization(value) => {
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| AuthError::Refused)?;
             value.set_sensitive(true);
-            authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)])).await
+            let address = peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), address).await
         }
         Presented::SingleSignOn { user, token } => {
             let principal = authenticator.authenticate_token(token.expose()).await?;

@@ -16,7 +16,8 @@ pub(crate) const CHANNELS: &[Channel] = &[
     Channel { name: "ApplicationServer", targets: &["openadp_appserver_embedded", "openadp_appserver"] },
     Channel {
         name: "authenticationService",
-        targets: &["openadp_authservice", "openadp_token", "openadp_keystore"],
+        // Who was given what and who was refused, whichever part found it.
+        targets: &["openadp_authservice", "openadp_token", "openadp_keystore", "audit"],
     },
     Channel { name: "CTILog", targets: &["openadp_cti"] },
     Channel { name: "DMSLog", targets: &["openadp_dms"] },
@@ -54,7 +55,7 @@ pub(crate) fn channel(module: &str) -> &'static str {
 /// What is logged: the level of all, and those of the channels that have their own. Libraries below a warning say too much for
 /// a log of ours, some of it secret.
 pub(crate) fn directives(level: &str, snapshot: Option<&Snapshot>) -> String {
-    let mut text = format!("warn,openadp={level},access={level},adp={level}");
+    let mut text = format!("warn,openadp={level},access={level},audit={level},adp={level}");
     let rows = snapshot.map(settings::input_channels).unwrap_or_default();
     for (name, enabled, severity) in rows {
         let level = if enabled {

@@ -36,6 +36,7 @@ pub(crate) const COUNTED: &[Counted] = counted! {
     "authservice_ci_grants_total": "Our own access tokens asked of identity providers, by outcome",
     "authservice_ci_hosts_avoided": "Hosts of identity providers that are left alone after too many failures",
     "authservice_ci_seconds": "Time that identity providers took to answer, by provider",
+    "authservice_clock_offset_seconds": "How far the clock of the node that is farthest away is ahead",
     "authservice_federation_age_seconds": "Age of the map of identity providers",
     "authservice_federation_queries_total": "Times that the map of identity providers was asked for, by outcome",
     "authservice_keys": "Keys of the ring, by state",

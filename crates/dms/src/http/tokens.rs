@@ -37,7 +37,10 @@ impl Bearers {
             | Err(AuthError::PasswordExpired { .. }) => return Err(Denied::Challenge(Shown::Token)),
             Err(AuthError::Missing | AuthError::Refused) => {}
             Err(error @ AuthError::Unavailable(_)) => return Err(Denied::Unavailable(Box::new(error))),
-            Err(error @ AuthError::Internal(_)) => return Err(Denied::Internal(Box::new(error))),
+            // No limit of failures holds for tokens, which nobody can guess.
+            Err(error @ (AuthError::Internal(_) | AuthError::TooManyFailures { .. })) => {
+                return Err(Denied::Internal(Box::new(error)));
+            }
         }
         // Not one of ours. Others are not told tokens that went over the network in clear.
         if !secure {

@@ -13,9 +13,11 @@ use body::AnswerBody;
 use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode};
 use openadp_appserver::{Principal, request_id};
-use openadp_webcontainer::{AuthError, Authenticator, BodyError, read_body};
+use openadp_webcontainer::{AuthError, Authenticator, BodyError, ConnectionInfo, read_body};
 use openadp_xsi_api::{Application, Method, Refusal, Reply, Request, XsiApi};
 use openadp_xsi_schema::{Element, ReadLimits};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 /// Bytes of a request's document: the largest that clients send, push registrations, have a few thousand.
@@ -46,13 +48,17 @@ struct Head {
     form: Form,
     query: String,
     headers: HeaderMap,
+    /// Where it came from.
+    source: IpAddr,
 }
 
 async fn handle(State((edge, application)): State<(Edge, Application)>, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let head = Head { application, form: Form::asked(&query, accept), query, headers: parts.headers };
+    let info = parts.extensions.get::<Arc<ConnectionInfo>>();
+    let source = info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.peer.ip());
+    let head = Head { application, form: Form::asked(&query, accept), query, headers: parts.headers, source };
     match serve(&edge, &head, &parts.method, parts.uri.path(), body).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -72,7 +78,7 @@ async fn serve(
     path: &str,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let principal = authenticate(edge, &head.headers).await?;
+    let principal = authenticate(edge, head).await?;
     // A HEAD is answered as a GET; hyper keeps the body back.
     let method = if *method == HttpMethod::HEAD {
         Method::Get
@@ -95,11 +101,12 @@ async fn serve(
     Ok(answer(head, dispatch(edge, request).await))
 }
 
-async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<Principal, Refusal> {
-    edge.authenticator.authenticate(headers).await.map_err(|error| match error {
+async fn authenticate(edge: &Edge, head: &Head) -> Result<Principal, Refusal> {
+    edge.authenticator.authenticate(&head.headers, head.source).await.map_err(|error| match error {
         AuthError::Missing | AuthError::Refused | AuthError::PasswordExpired { .. } => {
             Refusal::Unauthenticated
         }
+        AuthError::TooManyFailures { left } => Refusal::TooManyFailures { seconds: left.as_secs() + 1 },
         AuthError::Unavailable(source) => {
             tracing::warn!(error = %source, "credentials cannot be checked now");
             Refusal::Unavailable
