@@ -9,7 +9,11 @@ import json
 import sys
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
-from jwcrypto import jwe, jwk
+from jwcrypto import jwa, jwe, jwk
+
+
+# Its own bound is for tokens, each of which costs so much; a file is read once.
+jwa.default_max_pbkdf2_iterations = 1_000_000
 
 
 def decode(text):

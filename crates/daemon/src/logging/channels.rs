@@ -16,6 +16,7 @@ pub(crate) const CHANNELS: &[Channel] = &[
     Channel { name: "ApplicationServer", targets: &["openadp_appserver_embedded", "openadp_appserver"] },
     Channel {
         name: "authenticationService",
+        // Who was given what and who was refused, whichever part found it.
         targets: &["openadp_authservice", "openadp_identity", "openadp_token", "openadp_keystore", "audit"],
     },
     Channel { name: "CTILog", targets: &["openadp_cti"] },
