@@ -63,14 +63,13 @@ pub fn pin(process: u32, core: &str) -> Result<()> {
     Ok(())
 }
 
-/// A running lab, pinned to the server's core.
+/// A running lab that never had another core than the server's.
 ///
 /// # Errors
 /// When it does not start.
 pub fn pinned_lab() -> Result<Lab> {
-    let lab = Lab::start()?;
-    pin(process(&lab)?.id(), SERVER_CORE)?;
-    Ok(lab)
+    // From its start: the runtime has as many threads as the process has cores.
+    Lab::start_behind(["taskset", "-c", SERVER_CORE].map(Into::into).to_vec())
 }
 
 /// The lab's process.

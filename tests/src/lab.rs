@@ -1,8 +1,10 @@
 //! A lab of its own for a test.
 
+use crate::resolver::behind;
 use crate::{Curl, EventChannel, PortBlock, Running, binary};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -28,6 +30,8 @@ pub struct Lab {
     /// The running `adp lab`; none where only its data directory is used.
     pub process: Option<Running>,
     ports: PortBlock,
+    /// Words before the lab's own commands.
+    prefix: Vec<OsString>,
     _folder: tempfile::TempDir,
 }
 
@@ -47,7 +51,14 @@ impl Lab {
     pub fn seed_in(folder: tempfile::TempDir) -> Result<Self> {
         let ports = PortBlock::reserve()?;
         let data_dir = folder.path().join("data");
-        let mut lab = Self { description: Value::Null, data_dir, process: None, ports, _folder: folder };
+        let mut lab = Self {
+            description: Value::Null,
+            data_dir,
+            process: None,
+            ports,
+            prefix: Vec::new(),
+            _folder: folder,
+        };
         lab.description = lab.describe()?;
         Ok(lab)
     }
@@ -58,6 +69,18 @@ impl Lab {
     /// When it does not get ready.
     pub fn start() -> Result<Self> {
         let mut lab = Self::seed()?;
+        lab.run()?;
+        Ok(lab)
+    }
+
+    /// The same with words before its commands and those of `adpcli`: on one processor only, say, or with a name server of
+    /// the test's.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_behind(prefix: Vec<OsString>) -> Result<Self> {
+        let mut lab = Self::seed()?;
+        lab.prefix = prefix;
         lab.run()?;
         Ok(lab)
     }
@@ -82,7 +105,7 @@ impl Lab {
             .arg(&self.data_dir)
             .arg("--port-base")
             .arg(self.ports.base().to_string());
-        command
+        behind(&self.prefix, command)
     }
 
     /// What `adp lab --describe` prints now.
@@ -155,7 +178,7 @@ impl Lab {
         for command in commands {
             cli.args(["-c", command]);
         }
-        cli.output().context("running adpcli")
+        behind(&self.prefix, cli).output().context("running adpcli")
     }
 
     /// Runs `adpcli` commands that must succeed; gives what was printed.

@@ -13,6 +13,7 @@ mod plain;
 mod ports;
 mod process;
 mod raw;
+mod resolver;
 mod screen;
 
 pub use channel::{Document, EventChannel};
@@ -24,6 +25,7 @@ pub use plain::Plain;
 pub use ports::PortBlock;
 pub use process::{Running, binary, python, repository};
 pub use raw::Raw;
+pub use resolver::Resolver;
 pub use screen::Screen;
 
 /// How long a wait may take before the test fails. Far above what anything needs, for loaded machines.

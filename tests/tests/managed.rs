@@ -1,10 +1,11 @@
 //! `Maintenance/ManagedObjects` acts on the running host: what is undeployed is gone at once, what is installed is served, and
 //! nobody else notices. cli.md 5.7
 
-use anyhow::{Context as _, Result};
-use openadp_suite::{Curl, Lab, python};
+use anyhow::{Context as _, Result, ensure};
+use openadp_suite::{Curl, Lab, Plain, binary, python};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 const HERE: &str = "ADP_CLI/Maintenance/ManagedObjects>";
@@ -170,5 +171,94 @@ fn an_archive_is_served_and_its_servlets_are_not() -> Result<()> {
     let printed =
         lab.administer(&[&command("uninstall application BWCallSettingsWeb 1.7.5"), &command("get")])?;
     assert!(printed.ends_with("5 entries found.\n"), "{printed}");
+    Ok(())
+}
+
+/// Somebody who asks another application over and over, on connections that are kept, while applications come and go.
+#[test]
+fn nobody_else_notices_when_applications_come_and_go() -> Result<()> {
+    const ASKERS: usize = 3;
+    let lab = Lab::start()?;
+    let plain = Plain::open(&lab)?;
+    let folder = tempfile::tempdir()?;
+    let file = war(folder.path())?;
+    let stop = AtomicBool::new(false);
+    let (stop, plain, lab) = (&stop, &plain, &lab);
+    let answered = AtomicU64::new(0);
+    let answered = &answered;
+    std::thread::scope(|scope| -> Result<()> {
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|index| {
+                let account = lab.subscriber(index);
+                scope.spawn(move || -> Result<()> {
+                    let path = format!("/com.broadsoft.xsi-actions/v2.0/user/{}/profile", account.user_id);
+                    let request = Plain::bytes("GET", &path, &[&Plain::basic(&account)], "");
+                    let mut connection = plain.connect()?;
+                    while !stop.load(Ordering::SeqCst) {
+                        connection.send(&request)?;
+                        connection.response()?.expect_status(200)?;
+                        answered.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let come_and_go = || -> Result<()> {
+            for _ in 0..3 {
+                for words in [
+                    format!("install application {}", file.display()),
+                    "activate application BWCallSettingsWeb 1.7.5 /callsettings".to_owned(),
+                    "deploy application /callsettings".to_owned(),
+                    "stop application BWCallSettingsWeb".to_owned(),
+                    "start application BWCallSettingsWeb".to_owned(),
+                    "undeploy application /dms".to_owned(),
+                    "stop application AuthenticationService".to_owned(),
+                    "start application AuthenticationService".to_owned(),
+                    "deploy application /dms".to_owned(),
+                    "undeploy application /callsettings".to_owned(),
+                    "deactivate application /callsettings".to_owned(),
+                    "uninstall application BWCallSettingsWeb 1.7.5".to_owned(),
+                ] {
+                    let before = answered.load(Ordering::SeqCst);
+                    lab.administer(&[&command(&words)])?;
+                    // Requests went on over every step.
+                    let deadline = Instant::now() + openadp_suite::PATIENCE;
+                    while answered.load(Ordering::SeqCst) < before + 5 && Instant::now() < deadline {
+                        std::thread::yield_now();
+                    }
+                    ensure!(
+                        answered.load(Ordering::SeqCst) >= before + 5,
+                        "nobody is answered after {words}"
+                    );
+                }
+            }
+            Ok(())
+        };
+        let outcome = come_and_go();
+        stop.store(true, Ordering::SeqCst);
+        for asker in askers {
+            asker.join().map_err(|_| anyhow::anyhow!("an asker panicked"))??;
+        }
+        outcome
+    })
+}
+
+/// A path is the operator's, wherever the process that answers runs.
+#[test]
+fn an_archive_may_be_named_from_where_the_operator_stands() -> Result<()> {
+    let lab = Lab::start()?;
+    let folder = tempfile::tempdir()?;
+    war(folder.path())?;
+    let output = Command::new(binary("adpcli"))
+        .arg("--data-dir")
+        .arg(&lab.data_dir)
+        .args(["-c", &command("install application ./BWCallSettingsWeb_1.7.5_1.war")])
+        .current_dir(folder.path())
+        .output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success() && printed.contains("2 files"), "{printed}");
+    let output = lab.adpcli(&[&command("install application nowhere_1.war")])?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(printed.contains("cannot read /") && printed.contains("/nowhere_1.war"), "{printed}");
     Ok(())
 }

@@ -7,6 +7,8 @@ mod disk;
 mod kill;
 #[path = "resilience/start.rs"]
 mod start;
+#[path = "resilience/syncs.rs"]
+mod syncs;
 
 use anyhow::{Context as _, Result};
 use openadp_suite::{Account, Lab, python, repository};

@@ -2,7 +2,7 @@
 //! both on the same core, in turn.
 
 use anyhow::{Context as _, Result, ensure};
-use openadp_benches::{CLIENT_CORE, SERVER_CORE, median, pin, pinned_lab, process, report, runs};
+use openadp_benches::{CLIENT_CORE, SERVER_CORE, median, pinned_lab, process, report, runs};
 use openadp_suite::Lab;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -24,7 +24,7 @@ const CASES: [Case; 5] = [
     Case { name: "full, RSA-2048, TLS 1.2", ports: [0, 20], options: RSA, goal: 1.05 },
     Case { name: "full, P-256, TLS 1.2", ports: [0, 20], options: P256, goal: 1.5 },
     Case { name: "full, P-256, TLS 1.3", ports: [0, 20], options: &["-new", "-tls1_3"], goal: 1.5 },
-    Case { name: "full, mutual, RSA-2048, TLS 1.2", ports: [22, 21], options: RSA, goal: 1.3 },
+    Case { name: "full, mutual, P-256, TLS 1.2", ports: [22, 21], options: P256, goal: 1.3 },
     Case { name: "resumed, TLS 1.2", ports: [0, 20], options: RESUMED, goal: 1.0 },
 ];
 
@@ -36,7 +36,6 @@ fn main() -> Result<()> {
     mutual_interface(&lab, certificates, base + 22)?;
     let mut nginx = nginx(folder.path(), certificates, base)?;
     let ours = process(&lab)?.id();
-    pin(ours, SERVER_CORE)?;
     for case in &CASES {
         let identity = (case.ports[0] != 0).then_some(certificates);
         let mut rates = [Vec::new(), Vec::new()];
@@ -46,11 +45,11 @@ fn main() -> Result<()> {
             }
         }
         let [ours, reference] = rates.map(|rates| median(&rates));
+        let ratio = ours / reference;
+        let verdict = if ratio >= case.goal { "met" } else { "NOT met" };
         report(&format!(
-            "tls, {}: {ours:.0} handshakes/core-second, nginx {reference:.0}, ratio {:.2} (goal {:.2})",
-            case.name,
-            ours / reference,
-            case.goal
+            "tls, {}: {ours:.0} handshakes/core-second, nginx {reference:.0}, ratio {ratio:.2} (at least {:.2}): {verdict}",
+            case.name, case.goal
         ));
     }
     nginx.kill()?;

@@ -77,7 +77,14 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         host.keystore.clone(),
         &host.store,
     );
-    Ok(Application { name: NAME, mounts: vec![Mount::new("/authService", http::router(edge))] })
+    let mount = Mount::new("/authService", http::router(edge)).refuses_with(locked);
+    Ok(Application { name: NAME, mounts: vec![mount] })
+}
+
+/// What is refused while the node is locked: clients try another one.
+fn locked(request: &str) -> (&'static str, bytes::Bytes) {
+    let body = serde_json::to_vec(&wire::Refusal::Unavailable.body(request)).unwrap_or_default();
+    ("application/json", body.into())
 }
 
 fn compose(

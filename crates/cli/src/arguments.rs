@@ -116,6 +116,11 @@ fn take(
             Failure::refused(command, &format!("{}: cannot read {word}: {error}", parameter.name))
                 .grammar(grammar_line(parameter))
         })?,
+        (Kind::Path, _) => io.whole_path(&word).map_err(|error| {
+            Failure::refused(command, &format!("{}: {word}: {error}", parameter.name))
+                .grammar(grammar_line(parameter))
+                .hint("name it by its whole path")
+        })?,
         (Kind::Boolean | Kind::Choice(_), _) => whole_choice(parameter, word),
         _ => word,
     };

@@ -450,7 +450,7 @@ impl Backend for Installation {
         if let Some(client) = self.process(&[]) {
             return Ok(client.verify_audit()?);
         }
-        Ok(self.readable()?.verify_audit()?)
+        Ok(self.readable()?.verify_audit(SystemClock.now())?)
     }
 
     fn revision(&mut self) -> Result<u64, BackendError> {

@@ -281,7 +281,7 @@ impl General {
                 "Makes the contexts that a file of export names what the file says, as one change; check only shows what would change.",
             ),
             Self::Why => (
-                "[key ...] parameter",
+                "[level] [key ...] parameter",
                 "Tells where the value of a parameter comes from, who set it, when, and whether it is in force.",
             ),
             Self::Write => (

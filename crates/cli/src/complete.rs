@@ -1,10 +1,11 @@
 //! How a line may go on: levels, commands, attributes, keys that exist, values that are allowed; and a word of help on each.
 
 use crate::commands::{Command, General, of_context};
-use crate::engine::{Meaning, Session};
+use crate::engine::Session;
 use crate::failure::grammar_line;
 use crate::help;
 use crate::levels::{LevelId, Levels, starts_with};
+use crate::resolve::Meaning;
 use crate::words::{self, Word};
 use openadp_settings::{Context, Kind, Parameter, Row, Tree, Value};
 

@@ -54,6 +54,14 @@ pub trait Console {
         std::thread::sleep(Duration::from_secs(seconds));
         false
     }
+    /// The whole path of what the operator names from where they stand.
+    ///
+    /// # Errors
+    /// There is no such place: their folder was deleted.
+    fn whole_path(&self, path: &str) -> io::Result<String> {
+        let whole = std::path::absolute(path)?;
+        whole.into_os_string().into_string().map_err(|_| io::Error::other("its name is not text"))
+    }
     /// Reads a file of the operator.
     ///
     /// # Errors

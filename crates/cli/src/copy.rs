@@ -2,8 +2,9 @@
 
 use crate::commands::{Command, General};
 use crate::console::Console;
-use crate::engine::{Meaning, Output, Session};
+use crate::engine::{Output, Session};
 use crate::failure::Failure;
+use crate::resolve::Meaning;
 use crate::words;
 use openadp_settings::Context;
 use serde_json::json;

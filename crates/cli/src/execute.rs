@@ -180,14 +180,15 @@ impl Session {
     }
 
     fn get(&mut self, context: &'static Context, words: Vec<Word>) -> Result<Output, Failure> {
-        let mut effective = false;
+        let (mut effective, mut long) = (false, false);
         let mut keys = Vec::new();
         for word in words {
             match word.text.as_str() {
                 "-e" if !word.quoted => effective = true,
+                "-l" if !word.quoted => long = true,
                 other if !word.quoted && other.starts_with('-') && other.len() == 2 => {
                     return Err(Failure::syntax("get", &format!("there is no option {other}"))
-                        .hint("-e shows what is in force"));
+                        .hint("-e shows what is in force, -l more of each entry"));
                 }
                 _ => keys.push(word.text),
             }
@@ -215,6 +216,23 @@ impl Session {
                 return Err(Failure::syntax("get", "nothing is inherited here; -e is not possible"));
             };
             let rows = effective(&snapshot, &words);
+            let lines = match rows.first() {
+                Some(headers) => show::presented_lines(context, headers, &rows, self.options.width),
+                None => show::table_lines(context, &snapshot, &[], self.options.width),
+            };
+            return Ok(
+                Output::new(lines, show::presented_json(context, &rows)).table(show::presented_rows(&rows))
+            );
+        }
+        if long {
+            let Some(long) = context.long else {
+                return Err(Failure::syntax("get", "the table has all there is; -l is not possible")
+                    .hint("detail shows one entry in full"));
+            };
+            let rows: Vec<_> = show::matching(context, &snapshot, &keys)
+                .into_iter()
+                .map(|row| long(&snapshot, row))
+                .collect();
             let lines = match rows.first() {
                 Some(headers) => show::presented_lines(context, headers, &rows, self.options.width),
                 None => show::table_lines(context, &snapshot, &[], self.options.width),

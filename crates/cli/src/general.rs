@@ -2,11 +2,12 @@
 
 use crate::commands::General;
 use crate::console::Console;
-use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Meaning, Output, Session, Step};
+use crate::engine::{Flow, Format, MAX_COMMAND_FILE, Output, Session, Step};
 use crate::execute::previewed;
 use crate::failure::Failure;
 use crate::help;
 use crate::levels::Levels;
+use crate::resolve::Meaning;
 use crate::show::{self, Table};
 use crate::transaction::edits;
 use crate::words::Word;
@@ -324,8 +325,15 @@ impl Session {
     fn verify_audit(&mut self) -> Result<Output, Failure> {
         let report = self.backend.verify_audit().map_err(|error| Failure::of("audit", None, error))?;
         let Some(first) = report.problems.first() else {
-            let line = format!("{} entries, none altered, none missing.", report.entries);
-            return Ok(Output::new(vec![line], json!({ "entries": report.entries, "problems": [] })));
+            let mut lines = vec![format!("{} entries, none altered, none missing.", report.entries)];
+            if report.late {
+                lines.push(
+                    "The last change was not in it and is now: its maker was stopped before, or the end was cut off."
+                        .to_owned(),
+                );
+            }
+            let json = json!({ "entries": report.entries, "problems": [], "late": report.late });
+            return Ok(Output::new(lines, json));
         };
         let more = report.problems.len() - 1;
         let what = if more > 0 { format!("{first}; and {more} more") } else { first.clone() };

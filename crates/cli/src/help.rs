@@ -81,13 +81,14 @@ pub(crate) fn command(context: &'static Context, command: Command) -> Vec<String
         Command::Delete => "Deletes an entry.".to_owned(),
         Command::Detail => "Shows one entry in full.".to_owned(),
         Command::Get => format!(
-            "Shows what is set. {}{}",
+            "Shows what is set. {}{}{}",
             paragraph(context.help),
             if context.effective.is_some() {
                 " get -e shows what is in force, inherited or not."
             } else {
                 ""
-            }
+            },
+            if context.long.is_some() { " get -l shows more of each entry." } else { "" }
         ),
         Command::Set => format!("Changes attributes. {}", paragraph(context.help)),
     };

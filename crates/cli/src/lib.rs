@@ -29,6 +29,7 @@ mod line;
 mod live;
 mod messages;
 mod modules;
+mod resolve;
 mod run;
 mod show;
 mod terminal;

@@ -3,6 +3,7 @@
 use crate::arguments;
 use crate::engine::{Output, Session};
 use crate::failure::Failure;
+use crate::levels::LevelId;
 use crate::show;
 use openadp_settings::{Apply, Parameter, Role, Shape};
 use serde_json::{Map, json};
@@ -10,8 +11,39 @@ use time::UtcOffset;
 use time::macros::format_description;
 
 impl Session {
-    /// `why [key ...] parameter`.
+    /// `why [level] [key ...] parameter`.
     pub(crate) fn why(&mut self, words: &[String]) -> Result<Output, Failure> {
+        let home = self.at;
+        let (at, words) = self.level_before(words)?;
+        self.at = at;
+        let told = self.why_here(words);
+        self.at = home;
+        told
+    }
+
+    /// The level that the first of several words names, if it names one, and the others. What has a `/` is a path, unless it
+    /// leads nowhere and is a key of this level; a name alone is one where this level has no keys.
+    fn level_before<'a>(&self, words: &'a [String]) -> Result<(LevelId, &'a [String]), Failure> {
+        let Some((first, rest)) = words.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+            return Ok((self.at, words));
+        };
+        let here = self.levels.get(self.at).context;
+        let keys = here.is_some_and(|context| context.keys().next().is_some());
+        let path = first.contains('/');
+        if !path && keys {
+            return Ok((self.at, words));
+        }
+        match self.typed_path(first) {
+            Ok((at, None)) => Ok((at, rest)),
+            Ok((_, Some(_))) | Err(_) if keys || (!path && here.is_some()) => Ok((self.at, words)),
+            Ok((_, Some(command))) => {
+                Err(Failure::refused("why", &format!("'{command}' is a command and no level")))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn why_here(&mut self, words: &[String]) -> Result<Output, Failure> {
         let context = self.levels.get(self.at).context.filter(|context| context.shape != Shape::Actions);
         let context = context.ok_or_else(|| Failure::refused("why", "nothing is set at this level"))?;
         let keys = if context.shape == Shape::Table { context.keys().count() } else { 0 };
@@ -23,7 +55,7 @@ impl Session {
             ));
         };
         if let Some(missing) = context.keys().nth(key.len()).filter(|_| key.len() < keys) {
-            return Err(Failure::missing("why", missing).hint("why key ... parameter"));
+            return Err(Failure::missing("why", missing).hint("why [level] key ... parameter"));
         }
         if key.len() > keys {
             return Err(Failure::syntax("why", "there is one argument too many"));

@@ -151,7 +151,15 @@ fn why_a_value_is_what_it_is() {
         why nonsense
         why a b
         /House/Keys> why home alias
-        /House/Keys> why alias"
+        /House/Keys> why alias
+        why /House/Keys home alias
+        why /House/Door colour
+        cd /House
+        why Door colour
+        why Keys home alias
+        why Nowhere colour
+        why Door/get colour
+        get"
     ));
 }
 

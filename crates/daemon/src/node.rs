@@ -22,7 +22,7 @@ use openadp_webcontainer::{
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Node {
         let wake = Wake::join(&data_dir, &inner.tasks, inner.shutdown.clone()).map_err(|error| {
             StartError::Setup { what: "wake-ups", data_dir: data_dir.clone(), source: error.into() }
         })?;
-        follow(&store, &keystore, &wake, &inner);
+        follow(&store, &keystore, &tls, &wake, &inner);
         expiry::follow(store.clone(), options.clock.clone(), &inner.tasks, inner.shutdown.clone());
 
         let server = if options.needs_application_server() {
@@ -391,8 +391,10 @@ impl Prepared {
             clock: options.clock.clone(),
             changed: Arc::new({
                 let (wake, tell) = (node.wake.clone(), monitoring::changed(node.host.store.clone()));
+                let tls = node.host.tls.clone();
                 move || {
                     tell();
+                    tls.look_at_files();
                     wake.notify(SETTINGS);
                     // Actions change keys too, and reading the ring again costs nothing.
                     wake.notify(KEYS);
@@ -421,6 +423,7 @@ impl Prepared {
         })?;
         node.inner.tasks.spawn(keeper.run(node.inner.tasks.clone(), node.inner.shutdown.clone()));
         upkeep(&node.health, &node.inner);
+        sweep(&options.data_dir, &node.host.store, &node.inner);
         PROCESS_STARTED.report(&[("name", &options.name)], concat!("version ", env!("CARGO_PKG_VERSION")));
         node.health.ready.store(true, Ordering::Release);
         tracing::info!(name = options.name, data_dir = %options.data_dir.display(), "ready");
@@ -480,9 +483,10 @@ fn build(options: &NodeOptions, host: &Host) -> Result<Built, StartError> {
 }
 
 /// Reads what other processes changed, when they tell and from time to time.
-fn follow(store: &Arc<Store>, keystore: &Arc<KeyStore>, wake: &Wake, inner: &Layer) {
+fn follow(store: &Arc<Store>, keystore: &Arc<KeyStore>, tls: &Arc<Tls>, wake: &Wake, inner: &Layer) {
     let (mut settings, mut keys) = (wake.subscribe(SETTINGS), wake.subscribe(KEYS));
-    let (store, keystore, shutdown) = (store.clone(), keystore.clone(), inner.shutdown.clone());
+    let (store, keystore, tls) = (store.clone(), keystore.clone(), tls.clone());
+    let shutdown = inner.shutdown.clone();
     inner.tasks.spawn(async move {
         loop {
             tokio::select! {
@@ -491,10 +495,11 @@ fn follow(store: &Arc<Store>, keystore: &Arc<KeyStore>, wake: &Wake, inner: &Lay
                 Ok(()) = keys.changed() => {}
                 () = tokio::time::sleep(REFRESH) => {}
             }
-            let (store, keystore) = (store.clone(), keystore.clone());
+            let (store, keystore, tls) = (store.clone(), keystore.clone(), tls.clone());
             let reading = tokio::task::spawn_blocking(move || {
                 SETTINGS_UNREADABLE
                     .set(&[], store.refresh().err().map(|error| ErrorChain(&error).to_string()));
+                tls.look_at_files();
                 KEYS_UNREADABLE
                     .set(&[], keystore.refresh().err().map(|error| ErrorChain(&error).to_string()));
             });
@@ -514,6 +519,26 @@ fn upkeep(health: &Arc<Health>, inner: &Layer) {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => metrics.run_upkeep(),
+            }
+        }
+    });
+}
+
+/// Takes away what archives that are no longer installed left, now and every day.
+fn sweep(data_dir: &Path, store: &Arc<Store>, inner: &Layer) {
+    const EVERY: Duration = Duration::from_hours(24);
+    let (data_dir, store, shutdown) = (data_dir.to_owned(), store.clone(), inner.shutdown.clone());
+    inner.tasks.spawn(async move {
+        loop {
+            let (data_dir, store) = (data_dir.clone(), store.clone());
+            let sweeping =
+                tokio::task::spawn_blocking(move || managed::sweep(&data_dir, &store.current())).await;
+            if sweeping.is_err() {
+                tracing::error!("looking for left-over archives panicked");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
             }
         }
     });

@@ -7,8 +7,10 @@ use crate::handshake;
 use crate::limits::{Counter, Limits, Permit};
 use crate::settings::Configured;
 use arc_swap::ArcSwap;
+use metrics::{Counter as Counted, Gauge};
 use openadp_alarms::{INTERFACE_NOT_LISTENING, INTERFACE_NOT_SECURED};
 use openadp_tls::{InterfaceKind, Tls};
+use socket2::SockRef;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -40,14 +42,35 @@ pub(crate) struct Shared {
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) tasks: TaskTracker,
     pub(crate) tls: Arc<Tls>,
+    pub(crate) figures: Figures,
+}
+
+/// What is counted for every connection, looked up once.
+pub(crate) struct Figures {
+    accepted: Counted,
+    active: Gauge,
+}
+
+impl Figures {
+    pub(crate) fn of(kind: InterfaceKind) -> Self {
+        let kind = label(kind);
+        Self {
+            accepted: metrics::counter!("listener_connections_accepted_total", "kind" => kind),
+            active: metrics::gauge!("listener_connections_active", "kind" => kind),
+        }
+    }
+}
+
+fn label(kind: InterfaceKind) -> &'static str {
+    match kind {
+        InterfaceKind::Cti => "cti",
+        InterfaceKind::Http => "http",
+    }
 }
 
 impl Shared {
     pub(crate) fn label(&self) -> &'static str {
-        match self.kind {
-            InterfaceKind::Cti => "cti",
-            InterfaceKind::Http => "http",
-        }
+        label(self.kind)
     }
 }
 
@@ -112,7 +135,8 @@ impl Interface {
     /// Tries to bind once and notes how it went.
     pub(crate) fn bind(&self) -> Option<TcpListener> {
         self.prepare_tls();
-        let bound = bind::bind(self.address()).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let bound = bind::bind(self.address(), &self.shared.limits.load())
+            .and_then(|listener| Ok((listener.local_addr()?, listener)));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match bound {
             Ok((local, listener)) => {
@@ -157,9 +181,25 @@ impl Interface {
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         let kind = self.shared.label();
+        // Without an address of its own, every connection may have another one of this machine's.
+        let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        let mut prepared = None;
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => {
+                    let limits = **self.shared.limits.load();
+                    if prepared != Some(limits.keepalive) {
+                        // This one was accepted with the options of before; those to come have the new ones.
+                        let all = [SockRef::from(listener), SockRef::from(&stream)];
+                        if all.iter().try_for_each(|socket| bind::prepare(socket, &limits)).is_err() {
+                            continue; // closed already
+                        }
+                        prepared = Some(limits.keepalive);
+                    }
+                    // The peer may be gone already; then there is nobody to serve.
+                    let Some(local) = local.or_else(|| stream.local_addr().ok()) else { continue };
+                    self.admit(stream, peer, local, limits);
+                }
                 // The peer was gone before we looked: nothing of ours is wrong.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -172,11 +212,9 @@ impl Interface {
     }
 
     /// Counts a connection and starts its task, or closes it.
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, local: SocketAddr, limits: Limits) {
         let kind = self.shared.label();
-        let limits = **self.shared.limits.load();
-        metrics::counter!("listener_connections_accepted_total", "kind" => kind).increment(1);
-        let local = stream.local_addr().unwrap_or_else(|_| self.address());
+        self.shared.figures.accepted.increment(1);
         if let Some(reason) = self.shared.access.load().refuses(peer.ip(), local) {
             metrics::counter!("listener_connections_refused_total", "kind" => kind, "reason" => reason)
                 .increment(1);
@@ -186,7 +224,13 @@ impl Interface {
         match self.shared.counter.open(peer.ip(), &limits) {
             Ok(permit) => {
                 let this = self.clone();
-                self.shared.tasks.spawn(this.connection(stream, peer, limits, permit));
+                self.shared.tasks.spawn(this.connection(
+                    stream,
+                    peer,
+                    local,
+                    limits.handshake_timeout,
+                    permit,
+                ));
             }
             Err(refusal) => {
                 metrics::counter!("listener_connections_refused_total", "kind" => kind, "reason" => refusal.label())
@@ -200,19 +244,16 @@ impl Interface {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        limits: Limits,
+        local: SocketAddr,
+        handshake_timeout: Duration,
         permit: Permit,
     ) {
-        let _active = Active::new(self.shared.label(), permit);
+        let _active = Active::new(&self.shared.figures, permit);
         let drain = CancellationToken::clone(&self.connections.load());
-        let Ok(local) = stream.local_addr().and_then(|local| bind::prepare(&stream, &limits).map(|()| local))
-        else {
-            return; // closed already
-        };
         let configured = self.configured.load_full();
         let (stream, tls) = if configured.secure {
             let Shared { tls, tasks, .. } = &*self.shared;
-            let shaking = handshake::secure(stream, &configured, tls, tasks, limits.handshake_timeout);
+            let shaking = handshake::secure(stream, &configured, tls, tasks, handshake_timeout);
             let shaken = tokio::select! {
                 // Nothing is under way on a connection that is not even secured.
                 () = drain.cancelled() => return,
@@ -256,19 +297,19 @@ impl Interface {
 
 /// One open connection in the gauge.
 struct Active {
-    kind: &'static str,
+    gauge: Gauge,
     _permit: Permit,
 }
 
 impl Active {
-    fn new(kind: &'static str, permit: Permit) -> Self {
-        metrics::gauge!("listener_connections_active", "kind" => kind).increment(1.0);
-        Self { kind, _permit: permit }
+    fn new(figures: &Figures, permit: Permit) -> Self {
+        figures.active.increment(1.0);
+        Self { gauge: figures.active.clone(), _permit: permit }
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        metrics::gauge!("listener_connections_active", "kind" => self.kind).decrement(1.0);
+        self.gauge.decrement(1.0);
     }
 }

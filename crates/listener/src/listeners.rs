@@ -1,6 +1,6 @@
 //! All interfaces of a kind, following the settings.
 
-use crate::accept::{Interface, Shared};
+use crate::accept::{Figures, Interface, Shared};
 use crate::access::Access;
 use crate::connection::ConnectionHandler;
 use crate::limits::Counter;
@@ -90,6 +90,7 @@ impl Listeners {
             limits: ArcSwap::from_pointee(limits(&snapshot, kind)),
             tasks: tasks.clone(),
             tls,
+            figures: Figures::of(kind),
         });
         let this = Arc::new(Self {
             shared,

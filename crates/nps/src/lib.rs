@@ -68,7 +68,12 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         tasks: host.tasks.clone(),
         shutdown: host.shutdown.clone(),
     });
-    Ok(Application { name: NAME, mounts: vec![Mount::new("/nps", router)] })
+    Ok(Application { name: NAME, mounts: vec![Mount::new("/nps", router).refuses_with(locked)] })
+}
+
+/// What is refused while the node is locked: the application server tries another one.
+fn locked(_request: &str) -> (&'static str, bytes::Bytes) {
+    ("application/json", bytes::Bytes::from_static(br#"{"error":"locked"}"#))
 }
 
 /// What speaks against a notification's body, each as `field reason`; nothing if it is a good one. For tools and fuzzers:

@@ -81,6 +81,9 @@ pub struct AuditReport {
     pub entries: u64,
     /// What is wrong; empty for a log as it was written.
     pub problems: Vec<String>,
+    /// Whether the last change was missing and has been told now, from the journal of revisions.
+    #[serde(default)]
+    pub late: bool,
 }
 
 /// What happened, before it has a number.

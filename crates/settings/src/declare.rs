@@ -229,6 +229,8 @@ pub struct Context {
     pub remark: Option<Remark>,
     /// What `get -e` shows: the list that is in force, inherited or own; the strings are the keys that `get` was given.
     pub effective: Option<Effective>,
+    /// What `get -l` shows of an entry: more than fits in its table.
+    pub long: Option<fn(&Snapshot, &Row) -> Presented>,
     /// Commands that are confirmed before they are done, with what will happen.
     pub confirmed: &'static [(&'static str, &'static str)],
     /// What somebody must be allowed who changes it.
@@ -252,6 +254,7 @@ impl Context {
             present: None,
             remark: None,
             effective: None,
+            long: None,
             confirmed: &[],
             rights: Rights::Operate,
             action_rights: &[],
@@ -321,6 +324,12 @@ impl Context {
     #[must_use]
     pub const fn effective(mut self, effective: Effective) -> Self {
         self.effective = Some(effective);
+        self
+    }
+    /// Sets what `get -l` shows of an entry.
+    #[must_use]
+    pub const fn long(mut self, long: fn(&Snapshot, &Row) -> Presented) -> Self {
+        self.long = Some(long);
         self
     }
     /// Asks for a confirmation before these commands, and says what will happen.
@@ -397,7 +406,8 @@ pub struct Action {
     /// What it does.
     pub help: &'static str,
     /// Its arguments: keys and mandatory ones by position, attributes as pairs. A `Kind::File` argument reaches the
-    /// handler as the file's text: the CLI reads it with the operator's own rights.
+    /// handler as the file's text: the CLI reads it with the operator's own rights. A `Kind::Path` argument reaches it as a whole
+    /// path, wherever the operator stood.
     pub arguments: &'static [Parameter],
     /// The handler; arguments are in the order of `arguments`, `None` where not given.
     pub run: fn(&ActionContext<'_>, &[Option<String>]) -> Result<ActionOutput, Problems>,

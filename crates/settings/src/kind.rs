@@ -31,6 +31,9 @@ pub enum Kind {
     Url(&'static [&'static str]),
     /// A file of the operator; its content is what is stored.
     File,
+    /// The path of a file that is too large to be handed over: whoever answers reads it. The CLI makes it a whole path, by the
+    /// operator's folder.
+    Path,
     /// A regular expression.
     Regex,
     /// A secret of at most this many characters: encrypted at rest, shown as stars.
@@ -97,7 +100,7 @@ impl Kind {
             Self::IpAddress => "IPAddress".to_owned(),
             Self::Host => "IPAddress|Host".to_owned(),
             Self::Url(_) => "URL {1 to 2048 characters}".to_owned(),
-            Self::File => "File".to_owned(),
+            Self::File | Self::Path => "File".to_owned(),
             Self::Regex => "Regex {1 to 256 characters}".to_owned(),
             Self::Secret { max } => format!("Password {{1 to {max} characters}}"),
             Self::Named(named) => named.label.to_owned(),
@@ -116,6 +119,7 @@ impl Kind {
             | Self::Host
             | Self::Url(_)
             | Self::File
+            | Self::Path
             | Self::Regex
             | Self::Secret { .. } => Vec::new(),
         }
@@ -192,6 +196,15 @@ impl Kind {
                 Ok(word.to_owned())
             }
             Self::File => Ok(word.to_owned()),
+            Self::Path => {
+                if !(1..=4096).contains(&characters) {
+                    return Err(format!("{characters} characters, but 1 to 4096 are allowed"));
+                }
+                if word.chars().any(char::is_control) {
+                    return Err("control characters are not allowed".to_owned());
+                }
+                Ok(word.to_owned())
+            }
             Self::Regex => {
                 if characters > 256 {
                     return Err("longer than 256 characters".to_owned());

@@ -71,6 +71,10 @@ impl Snapshot {
     pub fn rows_of(&self, context: &Context) -> &[Row] {
         self.rows.get(&context.full_path()).map_or(&[], |rows| rows.as_slice())
     }
+    /// The rows of a context that is declared elsewhere, by its full path.
+    pub fn rows_at(&self, path: &str) -> &[Row] {
+        self.rows.get(path).map_or(&[], |rows| rows.as_slice())
+    }
     /// The row of a table with this key.
     pub fn row(&self, context: &'static Context, key: &[&str]) -> Option<&Row> {
         self.rows_of(context).iter().find(|row| row.has_key(context, key))

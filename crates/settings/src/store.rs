@@ -443,7 +443,8 @@ impl Store {
         let mut journal = self.journal();
         let _lock = self.lock().map_err(|error| unavailable(&error))?;
         self.read_new(&mut journal).map_err(|error| unavailable(&error))?;
-        self.tell_late(&journal, now);
+        // Told or not, this change is made.
+        let _late = self.tell_late(&journal, now);
         let base = self.current.load_full();
         let prepared = prepare(&journal, &base)
             .and_then(|prepared| self.allowed(asker, &journal, &base, forced, prepared))

@@ -8,7 +8,7 @@ mod requests;
 
 pub(crate) use chooser::{Chooser, Origin, covers};
 pub use expiry::{Expiry, ExpiryChange, ExpiryWatch, THRESHOLDS, expiries, warnings};
-pub(crate) use generated::generated;
+pub(crate) use generated::{generated, generated_files};
 pub use requests::CertificateRequest;
 
 use crate::authority::KeyType;
@@ -167,6 +167,36 @@ impl Place {
     fn row_key(&self, key_type: &str) -> Vec<String> {
         let second = self.alias.clone().or(self.port.map(|port| port.to_string()));
         [Some(self.address.to_string()), second, Some(key_type.to_owned())].into_iter().flatten().collect()
+    }
+
+    /// What an operator is told who gives a certificate to an interface, or a further name of one, that is not there: a slip,
+    /// or a step ahead of the others. The interfaces are declared by the listener.
+    fn nobody(&self, snapshot: &Snapshot) -> Option<String> {
+        let (table, missing) = match (self.kind, &self.alias) {
+            (InterfaceKind::Http, Some(alias)) => {
+                ("ADP_CLI/Interface/Http/HttpAlias", format!("{} has no further name {alias}", self.address))
+            }
+            (InterfaceKind::Http, None) => {
+                ("ADP_CLI/Interface/Http/HttpServer", format!("there is no HTTP interface {}", self.words()))
+            }
+            (InterfaceKind::Cti, _) => {
+                ("ADP_CLI/Interface/CTI/CTIServer", format!("there is no CTI interface {}", self.words()))
+            }
+        };
+        let known = snapshot.rows_at(table).iter().any(|row| {
+            let is = |name: &str, wanted: &str| {
+                row.explicit(name).is_some_and(|value| value.text().eq_ignore_ascii_case(wanted))
+            };
+            is("interfaceIp", &self.address.to_string())
+                && self.port.is_none_or(|port| is("port", &port.to_string()))
+                && self.alias.as_deref().is_none_or(|alias| is("alias", alias))
+        });
+        (!known).then(|| format!("{missing} yet; the certificate waits for it"))
+    }
+
+    /// Address and port as an operator types them.
+    fn words(&self) -> String {
+        self.port.map_or_else(|| self.address.to_string(), |port| format!("{} {port}", self.address))
     }
 
     /// Stem of files about it.

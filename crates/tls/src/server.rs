@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ServerConfig};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Sessions of TLS 1.2 by id that one interface remembers; the others shake hands in full.
 const REMEMBERED_SESSIONS: usize = 4096;
@@ -73,6 +74,16 @@ struct Held {
     revision: u64,
     inputs: Arc<Inputs>,
     config: Arc<ServerConfig>,
+    /// Generated certificates that it was made with, as they were then.
+    files: Arc<[Stamp]>,
+}
+
+/// A file, and when it was written; `None` when it is not there.
+type Stamp = (PathBuf, Option<SystemTime>);
+
+fn stamp(path: PathBuf) -> Stamp {
+    let written = std::fs::metadata(&path).and_then(|facts| facts.modified()).ok();
+    (path, written)
 }
 
 /// The configuration of one interface; whoever builds it holds `building`, so that it is built once.
@@ -166,19 +177,39 @@ impl Tls {
         }
         let inputs = inputs(&snapshot, interface, client_auth, names);
         let held = match slot.held.load_full() {
-            Some(held) if *held.inputs == inputs => {
-                Held { revision, inputs: held.inputs.clone(), config: held.config.clone() }
-            }
+            Some(held) if *held.inputs == inputs => Held {
+                revision,
+                inputs: held.inputs.clone(),
+                config: held.config.clone(),
+                files: held.files.clone(),
+            },
             _ => {
                 let config = Arc::new(build(&self.data_dir, interface, &inputs)?);
                 metrics::counter!("tls_configurations_built_total", "kind" => interface.kind.name())
                     .increment(1);
-                Held { revision, inputs: Arc::new(inputs), config }
+                let files = certificates::generated_files(&self.data_dir, interface).map(stamp).into();
+                Held { revision, inputs: Arc::new(inputs), config, files }
             }
         };
         let config = held.config.clone();
         slot.held.store(Some(Arc::new(held)));
         Ok(config)
+    }
+
+    /// Drops configurations whose generated certificates were taken away or made anew since, by an operator or another
+    /// process: the next handshake has those that are there then. Reads from the disk.
+    pub fn look_at_files(&self) {
+        let slots: Vec<Arc<Slot>> = {
+            let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.values().cloned().collect()
+        };
+        for slot in slots {
+            let _building = slot.building.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = slot.held.load_full();
+            if held.is_some_and(|held| held.files.iter().any(|known| stamp(known.0.clone()) != *known)) {
+                slot.held.store(None);
+            }
+        }
     }
 
     /// The configuration for outgoing connections of this use.

@@ -59,7 +59,8 @@ macro_rules! trust_list {
             pub struct $name = Context::table(Tree::Adp, $path)
                 .without(&["add", "set", "delete"])
                 .actions($actions)
-                .present(|_, row| present(row)) =>
+                .present(|_, row| present(row))
+                .long(|_, row| long($name::CONTEXT, row)) =>
             {
                 /// Name of the anchor.
                 pub alias: String = Parameter::new("alias", Kind::text(1, 80)).key().header("Alias");
@@ -130,6 +131,32 @@ fn present(row: &Row) -> Presented {
         }
     }
     vec![("Alias", text("alias")), ("Owner", owner), ("Issuer", issuer)]
+}
+
+/// What `get -l` adds: whatever tells one certificate from another of the same names, and the policy. cli.md 6.2
+fn long(context: &'static Context, row: &Row) -> Presented {
+    let mut shown = present(row);
+    let text = |name: &str| row.explicit(name).map(|value| value.text().to_owned()).unwrap_or_default();
+    let certificates = pem::certificates(&text("certificate")).unwrap_or_default();
+    let der = certificates.first();
+    let certificate =
+        der.and_then(|der| X509Certificate::from_der(der).ok()).map(|(_, certificate)| certificate);
+    let field =
+        |of: &dyn Fn(&X509Certificate<'_>) -> String| certificate.as_ref().map(of).unwrap_or_default();
+    shown.push(("Serial", field(&|certificate| certificate.raw_serial_as_string())));
+    shown.push(("Not Before", field(&|certificate| certificate.validity().not_before.to_string())));
+    shown.push(("Not After", field(&|certificate| certificate.validity().not_after.to_string())));
+    shown.push(("SHA-256", der.map(|der| fingerprint(der)).unwrap_or_default()));
+    if context.parameter(REQUIRE_EKU).is_some() {
+        let eku = text(REQUIRE_EKU);
+        shown.push(("Requires BroadWorks EKU", if eku.is_empty() { "false".to_owned() } else { eku }));
+    }
+    shown
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 fn update_trust(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {

@@ -3,6 +3,7 @@
 use crate::{Authenticator, ServiceLock};
 use axum::Router;
 use bytes::Bytes;
+use http::Method;
 use openadp_appserver::{Clock, Ports};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Module, Store};
@@ -128,19 +129,32 @@ pub struct Mount {
     /// The application that it belongs to where operators know it as one of its own (`Xsi-Actions`, of what is built as
     /// one with `Xsi-Events`).
     pub application: Option<&'static str>,
-    /// Content type and body of a refusal that the container makes in its place, where it has a form of its own for that.
-    pub refusal: Option<(&'static str, Bytes)>,
+    /// What the container refuses work with in its place, where it has a form of its own for that.
+    pub refusal: Option<Refusal>,
+    /// Which requests belong to what is already open, and are served on while new work is refused.
+    pub finishes: Option<Finishes>,
 }
+
+/// Content type and body of a refusal, for the id of the request that is refused.
+pub type Refusal = fn(&str) -> (&'static str, Bytes);
+/// Whether a request, by its method and the path below the mount, only finishes or keeps what is open.
+pub type Finishes = fn(&Method, &str) -> bool;
 
 impl Mount {
     /// A router under a path.
     pub fn new(path: impl Into<String>, router: Router) -> Self {
-        Self { path: path.into(), router, application: None, refusal: None }
+        Self { path: path.into(), router, application: None, refusal: None, finishes: None }
     }
     /// Says in what form the container refuses work in its place (503).
     #[must_use]
-    pub fn refuses_with(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        self.refusal = Some((content_type, body.into()));
+    pub fn refuses_with(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+    /// Says what is served on while new work is refused.
+    #[must_use]
+    pub fn finishes(mut self, finishes: Finishes) -> Self {
+        self.finishes = Some(finishes);
         self
     }
     /// Says which application it belongs to, where that is not the one it was built with.

@@ -2,10 +2,9 @@
 
 use crate::deployment::{Content, Deployed, Deployments, Service};
 use crate::files::StaticFiles;
-use crate::{Application, BuildError};
+use crate::{Application, BuildError, Finishes, Refusal};
 use arc_swap::ArcSwap;
 use axum::Router;
-use bytes::Bytes;
 use openadp_settings::Store;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
@@ -31,7 +30,9 @@ pub(crate) struct Mounted {
     pub(crate) router: Router,
     pub(crate) stopped: bool,
     /// Its own form of a refusal.
-    pub(crate) refusal: Option<(&'static str, Bytes)>,
+    pub(crate) refusal: Option<Refusal>,
+    /// What of it goes on while new work is refused.
+    pub(crate) finishes: Option<Finishes>,
     /// The folder of an installed archive.
     folder: Option<PathBuf>,
     segments: Vec<String>,
@@ -73,7 +74,8 @@ impl Mounts {
                     application,
                     router: mount.router,
                     stopped: false,
-                    refusal: mount.refusal.clone(),
+                    refusal: mount.refusal,
+                    finishes: mount.finishes,
                     folder: None,
                     segments,
                 });
@@ -134,6 +136,7 @@ fn files(one: &Deployed, folder: &Path, earlier: &Mounts) -> Mounted {
             router: StaticFiles::new(folder).router(),
             stopped: one.service == Service::Stopped,
             refusal: None,
+            finishes: None,
             folder: Some(folder.to_owned()),
             segments,
         },

@@ -137,8 +137,11 @@ impl WebContainer {
         if let Some(reason) = self.rules().refuses(info, &application.name) {
             return (name, respond::plain(StatusCode::FORBIDDEN, reason));
         }
-        if let Some(seconds) = self.lock().refuses() {
-            return (name, respond::refused(mount.refusal.as_ref(), "the node is locked\n", seconds));
+        if let Some(seconds) = self.lock().refuses()
+            && !mount.finishes.is_some_and(|finishes| finishes(request.method(), below))
+        {
+            let form = mount.refusal.map(|refusal| refusal(&id.0));
+            return (name, respond::refused(form, "the node is locked\n", seconds));
         }
         if mount.stopped {
             return (name, respond::busy("the application is stopped\n"));

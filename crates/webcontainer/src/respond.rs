@@ -28,13 +28,13 @@ pub(crate) fn busy(text: &'static str) -> Response<Body> {
 
 /// 503 in an application's own form, where it has one.
 pub(crate) fn refused(
-    form: Option<&(&'static str, Bytes)>,
+    form: Option<(&'static str, Bytes)>,
     text: &'static str,
     seconds: u32,
 ) -> Response<Body> {
     let mut response = busy(text);
     if let Some((content_type, body)) = form {
-        *response.body_mut() = Body::from(body.clone());
+        *response.body_mut() = Body::from(body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -9,6 +9,8 @@
 mod http;
 mod wire;
 
+use ::http::Method;
+use bytes::Bytes;
 use openadp_settings::Module;
 use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};
 use openadp_xsi_api::{Deps, XsiApi};
@@ -43,16 +45,66 @@ fn build(host: &Host) -> Result<Application, BuildError> {
         shutdown: host.shutdown.clone(),
     });
     let edge = http::Edge::new(api, host.authenticator.clone(), host.tasks.clone());
-    let (locked, form) = wire::form::Form::Xml
-        .write(&ErrorInfo::new("The node is locked, try again later", Some(LOCKED)).to_element());
-    let mount = |path, router| Mount::new(path, router).refuses_with(form, locked.clone());
+    let mount = |path, router| Mount::new(path, router).refuses_with(locked);
+    let events = |path, router| mount(path, router).finishes(keeps_a_channel).of("Xsi-Events");
     Ok(Application {
         name: APPLICATION.name,
         mounts: vec![
             mount(ACTIONS, http::router(edge.clone(), openadp_xsi_api::Application::Actions))
                 .of("Xsi-Actions"),
-            mount(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events)).of("Xsi-Events"),
-            mount(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)).of("Xsi-Events"),
+            events(EVENTS, http::router(edge.clone(), openadp_xsi_api::Application::Events)),
+            events(ASYNC, http::router(edge, openadp_xsi_api::Application::Events)),
         ],
     })
+}
+
+/// What is refused while the node is locked. The container asks before anybody looks at what form the client wants.
+fn locked(_request: &str) -> (&'static str, Bytes) {
+    let error = ErrorInfo::new("The node is locked, try again later", Some(LOCKED));
+    let (body, form) = wire::form::Form::Xml.write(&error.to_element());
+    (form, body)
+}
+
+/// Channels that are open when the node is locked go on until they are told to end: their owners keep them alive, answer to
+/// events, and take leave.
+fn keeps_a_channel(method: &Method, path: &str) -> bool {
+    let mut names = path.split('/').filter(|name| !name.is_empty()).skip(1).map(str::to_ascii_lowercase);
+    let (kind, second, third) = (names.next(), names.next(), names.next());
+    match (kind.as_deref(), second.as_deref(), third.as_deref()) {
+        (Some("channel"), Some("eventresponse"), None) | (Some("channel"), Some(_), Some("heartbeat")) => {
+            matches!(*method, Method::POST | Method::PUT)
+        }
+        (Some("channel" | "channelset" | "subscription"), Some(_), _) => method == Method::DELETE,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_channel_is_known() {
+        let keeps = |method: Method, path: &str| keeps_a_channel(&method, path);
+        for (method, path) in [
+            (Method::POST, "/v2.0/channel/eventresponse"),
+            (Method::POST, "/v2.0/Channel/EventResponse/"),
+            (Method::PUT, "/v2.0/channel/1/heartbeat"),
+            (Method::DELETE, "/v2.0/channel/1"),
+            (Method::DELETE, "/v2.0/subscription/1"),
+        ] {
+            assert!(keeps(method, path), "{path}");
+        }
+        for (method, path) in [
+            (Method::POST, "/v2.0/channel"),
+            (Method::PUT, "/v2.0/channel/1"),
+            (Method::POST, "/v2.0/user/alice"),
+            (Method::POST, "/v2.0/user/channel/eventresponse"),
+            (Method::GET, "/v2.0/channel/1/heartbeat"),
+            (Method::DELETE, "/v2.0/channel"),
+            (Method::PUT, "/"),
+        ] {
+            assert!(!keeps(method, path), "{path}");
+        }
+    }
 }

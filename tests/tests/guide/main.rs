@@ -4,6 +4,9 @@
 //! `tests/guide/guide-commands.txt` has the commands and what each must print. `tests/guide/missing.txt` lists by line those
 //! that do not pass yet; a run fails when one that is not listed fails, and when one that is listed passes. So the list only
 //! shrinks: `UPDATE_GOLDEN=1` takes out what passes.
+//!
+//! Every process of a run can ask one name server only, ours, which knows no name. The outside names of the guide lead to local
+//! stand-ins by the settings; that nothing was looked up at all is what each run ends with.
 
 mod fixtures;
 mod missing;
@@ -13,7 +16,7 @@ mod ways;
 use anyhow::{Context as _, Result, ensure};
 use fixtures::Fixtures;
 use missing::Missing;
-use openadp_suite::{Lab, Running, binary};
+use openadp_suite::{Lab, Resolver, Running, binary};
 use script::Script;
 use std::path::Path;
 use std::process::Command;
@@ -21,10 +24,10 @@ use ways::Way;
 
 /// Runs the guide and compares what fails with what is known to.
 #[expect(clippy::print_stdout, reason = "the count is for whoever reads the log")]
-fn run(way: Way, place: &str, data_dir: &Path) -> Result<()> {
+fn run(way: Way, place: &str, data_dir: &Path, names: &Resolver) -> Result<()> {
     let fixtures = Fixtures::make(data_dir)?;
     let script = Script::read(&fixtures)?;
-    let outcomes = way.run(&script, data_dir)?;
+    let outcomes = way.run(&script, data_dir, names)?;
     ensure!(outcomes.len() == script.commands.len(), "{} commands ran", outcomes.len());
     let mut failures = Vec::new();
     for (command, outcome) in script.commands.iter().zip(&outcomes) {
@@ -40,9 +43,18 @@ fn run(way: Way, place: &str, data_dir: &Path) -> Result<()> {
 fn on_a_fresh_installation(way: Way) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let data_dir = folder.path().join("data");
-    let outside = Outside::of(&data_dir)?;
-    run(way, "installation", &data_dir)?;
-    outside.close(&data_dir)
+    let names = Resolver::start()?;
+    let outside = Outside::of(&data_dir, &names)?;
+    run(way, "installation", &data_dir, &names)?;
+    outside.close(&data_dir, &names)?;
+    none_was_looked_up(&names)
+}
+
+/// No outside name may be looked up: all lead to stand-ins.
+fn none_was_looked_up(names: &Resolver) -> Result<()> {
+    let asked = names.take();
+    ensure!(asked.is_empty(), "names were looked up outside: {asked:?}");
+    Ok(())
 }
 
 /// The identity cloud that a fresh installation meets: another lab's stand-in, to which the outside names lead.
@@ -55,11 +67,11 @@ const CLUSTER_MAP: &str =
     "ADP_CLI/Applications/AuthService/IdentityProviders/Cisco/Federation/ClusterMap> get";
 
 impl Outside {
-    fn of(data_dir: &Path) -> Result<Self> {
+    fn of(data_dir: &Path, names: &Resolver) -> Result<Self> {
         let lab = Lab::seed()?;
         let mut command = Command::new(binary("adp"));
         command.arg("stand-ins").arg("--data-dir").arg(&lab.data_dir);
-        let stand_ins = Running::start(command)?;
+        let stand_ins = Running::start(names.around(command))?;
         stand_ins.wait_for("The stand-ins are ready")?;
         let url = lab.description["identity_cloud"]["url"].as_str().context("an identity cloud")?;
         let port = url.rsplit(':').next().context("a port")?.trim_end_matches('/');
@@ -69,20 +81,21 @@ impl Outside {
             "ADP_CLI/System/SSLCommonSettings/Trusts/BroadWorks> updateTrust stand-in {}",
             lab.ca().display()
         ));
-        let names = "ADP_CLI/System/CommunicationUtility/DefaultSettings/OutgoingNames";
+        let table = "ADP_CLI/System/CommunicationUtility/DefaultSettings/OutgoingNames";
         for name in ["idbroker.webex.com", "cifls.webex.com", "broadworks-idp-proxy-a.wbx2.com"] {
-            cli.arg("-c").arg(format!("{names}> add {name} 127.0.0.1 port {port}"));
+            cli.arg("-c").arg(format!("{table}> add {name} 127.0.0.1 port {port}"));
         }
-        let output = cli.output()?;
+        let output = names.around(cli).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         Ok(Self { stand_ins, _lab: lab })
     }
 
     /// Without it, the list of identity providers tells which URL does not answer and why, and which answer is still in use.
-    fn close(mut self, data_dir: &Path) -> Result<()> {
+    fn close(mut self, data_dir: &Path, names: &Resolver) -> Result<()> {
         self.stand_ins.kill()?;
         let mut cli = Command::new(binary("adpcli"));
-        let output = cli.arg("--data-dir").arg(data_dir).args(["-c", CLUSTER_MAP]).output()?;
+        cli.arg("--data-dir").arg(data_dir).args(["-c", CLUSTER_MAP]);
+        let output = names.around(cli).output()?;
         let printed = String::from_utf8(output.stdout)?;
         ensure!(output.status.code() == Some(1), "{:?}: {printed}", output.status);
         for expected in [
@@ -98,15 +111,16 @@ impl Outside {
 
 /// On a lab; afterwards a token of before and a new one are still good for a profile.
 fn on_a_fresh_lab(way: Way) -> Result<()> {
-    let lab = Lab::start()?;
+    let names = Resolver::start()?;
+    let lab = Lab::start_behind(names.prefix())?;
     let hosts = steps::Hosts::of(&lab);
     let before = steps::sign_in(&hosts)?;
-    run(way, "lab", &lab.data_dir)?;
+    run(way, "lab", &lab.data_dir, &names)?;
     let after = steps::sign_in(&hosts)?;
     for token in [before, after] {
         steps::use_token(&hosts, &token).context("after the guide")?;
     }
-    Ok(())
+    none_was_looked_up(&names)
 }
 
 #[path = "../steps/mod.rs"]

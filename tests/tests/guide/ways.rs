@@ -2,7 +2,7 @@
 
 use crate::script::{Outcome, Script};
 use anyhow::{Context as _, Result, ensure};
-use openadp_suite::{Screen, binary};
+use openadp_suite::{Resolver, Screen, binary};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -26,37 +26,42 @@ impl Way {
         }
     }
 
-    pub(crate) fn run(self, script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+    /// Runs it; nothing that is looked up is looked up elsewhere than at the resolver.
+    pub(crate) fn run(self, script: &Script, data_dir: &Path, names: &Resolver) -> Result<Vec<Outcome>> {
         match self {
-            Self::Each { slash } => each(script, data_dir, slash),
-            Self::File => file(script, data_dir),
-            Self::Terminal => terminal(script, data_dir),
+            Self::Each { slash } => each(script, data_dir, names, slash),
+            Self::File => file(script, data_dir, names),
+            Self::Terminal => terminal(script, data_dir, names),
         }
     }
 }
 
 fn adpcli(data_dir: &Path) -> Command {
     let mut command = Command::new(binary("adpcli"));
-    command.arg("--data-dir").arg(data_dir).stdin(Stdio::null());
+    command.arg("--data-dir").arg(data_dir);
     command
 }
 
-fn each(script: &Script, data_dir: &Path, slash: bool) -> Result<Vec<Outcome>> {
+fn each(script: &Script, data_dir: &Path, names: &Resolver, slash: bool) -> Result<Vec<Outcome>> {
     let run = |text: &str| -> Result<Outcome> {
         let slash = if slash && !text.starts_with('/') { "/" } else { "" };
-        let output = adpcli(data_dir).args(["-c", &format!("{slash}{text}")]).output()?;
+        let mut command = adpcli(data_dir);
+        command.args(["-c", &format!("{slash}{text}")]);
+        let output = names.around(command).stdin(Stdio::null()).output()?;
         Ok(Outcome { output: String::from_utf8(output.stdout)?, exit: output.status.code() })
     };
     script.commands.iter().map(|command| run(&command.text)).collect()
 }
 
 /// The output of a file has every command behind a prompt, and what it printed below.
-fn file(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+fn file(script: &Script, data_dir: &Path, names: &Resolver) -> Result<Vec<Outcome>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("guide");
     let lines: Vec<&str> = script.commands.iter().map(|command| command.text.as_str()).collect();
     std::fs::write(&path, lines.join("\n"))?;
-    let output = adpcli(data_dir).arg("-k").arg("-f").arg(&path).output()?;
+    let mut command = adpcli(data_dir);
+    command.arg("-k").arg("-f").arg(&path);
+    let output = names.around(command).stdin(Stdio::null()).output()?;
     let printed = String::from_utf8(output.stdout)?;
     let mut rest = printed.as_str();
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -92,10 +97,10 @@ fn echoed(printed: &str, line: &str) -> Option<(usize, usize)> {
     None
 }
 
-fn terminal(script: &Script, data_dir: &Path) -> Result<Vec<Outcome>> {
+fn terminal(script: &Script, data_dir: &Path, names: &Resolver) -> Result<Vec<Outcome>> {
     let mut command = Command::new(binary("adpcli"));
     command.arg("--data-dir").arg(data_dir).env("TERM", "xterm-256color");
-    let mut screen = Screen::start(command)?;
+    let mut screen = Screen::start(names.around(command))?;
     screen.prompt()?;
     let mut outcomes = Vec::new();
     for command in &script.commands {

@@ -174,6 +174,77 @@ fn further_names_have_their_own_certificates() -> Result<()> {
     Ok(())
 }
 
+/// Whatever an operator changes of what a self-signed certificate is made from is in the next handshake.
+#[test]
+fn self_signed_certificates_follow_the_interface_and_are_made_anew_when_told() -> Result<()> {
+    let lab = Lab::start()?;
+    let port = interface(&lab)?;
+    let presented = || -> Result<(String, String)> {
+        let output = Command::new("openssl")
+            .args(["s_client", "-connect", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::null())
+            .output()?;
+        let mut x509 = Command::new("openssl")
+            .args(["x509", "-noout", "-fingerprint", "-sha256", "-ext", "subjectAltName"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        x509.stdin.take().context("openssl's input")?.write_all(&output.stdout)?;
+        let told = String::from_utf8(x509.wait_with_output()?.stdout)?;
+        let (fingerprint, names) =
+            told.split_once('\n').with_context(|| format!("no certificate: {told}"))?;
+        Ok((fingerprint.to_owned(), names.to_owned()))
+    };
+    let (first, names) = presented()?;
+    ensure!(names.contains("DNS:xsp.lab.invalid"), "{names}");
+    let server = "ADP_CLI/Interface/Http/HttpServer>";
+    lab.administer(&[&format!(
+        "{server} set 127.0.0.1 {port} name other.lab.invalid clusterFqdn farm.lab.invalid"
+    )])?;
+    let (second, names) = presented()?;
+    ensure!(second != first && !names.contains("xsp.lab.invalid"), "{names}");
+    ensure!(names.contains("DNS:other.lab.invalid") && names.contains("DNS:farm.lab.invalid"), "{names}");
+    lab.administer(&[&format!("{CERTIFICATES} sslSelfSigned 127.0.0.1 {port}")])?;
+    let (third, same) = presented()?;
+    ensure!(third != second && same == names, "it was not made anew: {third} {same}");
+    ensure!(presented()?.0 == third, "once");
+    Ok(())
+}
+
+/// A certificate for what is not there is kept, and the operator is told: mostly it is a slip.
+#[test]
+fn a_certificate_without_an_interface_is_remarked() -> Result<()> {
+    let lab = Lab::seed()?;
+    let authority = Authority::new("Test Root")?;
+    let (certificate, key) = authority.issue("xsp.lab.invalid", "server", "p256", "90")?;
+    let files = format!("keyFile {} certificateFile {}", key.display(), certificate.display());
+    let port = lab.port_base() + 20;
+    for (line, told) in [
+        (
+            format!("{CERTIFICATES} sslUpdate 127.0.0.1 {port} {files}"),
+            format!("there is no HTTP interface 127.0.0.1 {port} yet"),
+        ),
+        (
+            format!("ADP_CLI/Interface/CTI/CTIServer/SSLSettings/Certificates> sslUpdate 127.0.0.77 {files}"),
+            "there is no CTI interface 127.0.0.77 yet".to_owned(),
+        ),
+        (
+            format!(
+                "ADP_CLI/Interface/Http/HttpAlias/Certificates> sslUpdate 127.0.0.1 xsp.lab.invalid {files}"
+            ),
+            "127.0.0.1 has no further name xsp.lab.invalid yet".to_owned(),
+        ),
+    ] {
+        let printed = lab.administer(&[&line])?;
+        ensure!(printed.contains("...Done [") && printed.contains(&told), "{line}: {printed}");
+    }
+    // With the interface there is nothing to remark.
+    interface(&lab)?;
+    let printed = lab.administer(&[&format!("{CERTIFICATES} sslUpdate 127.0.0.1 {port} {files}")])?;
+    ensure!(!printed.contains("yet"), "{printed}");
+    Ok(())
+}
+
 /// One request by `openssl s_client`, since the tickets of TLS 1.3 come after the handshake; what it tells of it.
 fn talk(lab: &Lab, port: u16, options: &[&str]) -> Result<String> {
     let mut child = Command::new("openssl")

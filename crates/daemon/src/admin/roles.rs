@@ -4,7 +4,9 @@
 //! right until one is given, and until then the sockets are closed to them by their modes as well.
 
 use super::socket::directory;
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use openadp_settings::{Context, Kind, Parameter, Rights, Settings as _, Snapshot, Tree, context};
+use std::ffi::CString;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -22,7 +24,7 @@ context! {
     pub struct RoleSettings = Context::table(Tree::Adp, "System/Roles").needs(Rights::Administer) => {
         /// Whether it is a user or a group.
         pub kind: String = Parameter::new("kind", Kind::Choice(&[USER, GROUP])).header("Kind").key().left();
-        /// Its name in /etc/passwd or /etc/group, or its number.
+        /// Its name on this machine, from wherever the machine knows its users and groups (files, LDAP), or its number.
         pub name: String = Parameter::new("name", Kind::text(1, 64)).header("Name").key().left();
         /// What it may do.
         pub role: String = Parameter::new("role", Kind::Choice(&["view", "operate", "administer"]))
@@ -39,70 +41,80 @@ pub struct Who {
     pub gid: u32,
 }
 
-/// The users and groups of a machine.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Accounts {
-    passwd: String,
-    group: String,
+/// A user or group of the machine that something cannot be found out about is nobody: no role by its name.
+fn found<T>(looked_up: nix::Result<Option<T>>) -> Option<T> {
+    looked_up
+        .inspect_err(|error| tracing::warn!(%error, "users and groups of this machine cannot be looked up"))
+        .ok()
+        .flatten()
 }
 
-impl Accounts {
-    /// Those of this machine.
-    pub(crate) fn here() -> Self {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Self { passwd: read("/etc/passwd"), group: read("/etc/group") }
+/// Somebody, with what the machine's directories say: files, and whatever else nsswitch.conf names, as for `id`.
+#[derive(Debug, Clone, Default)]
+struct Somebody {
+    uid: u32,
+    name: Option<String>,
+    groups: Vec<u32>,
+}
+
+impl Somebody {
+    fn of(who: Who) -> Self {
+        Self::known(who, found(User::from_uid(Uid::from_raw(who.uid))))
     }
 
-    /// Whether a role that is given to a user or group is given to somebody.
-    fn is(&self, role: &RoleSettings, who: Who) -> bool {
+    fn known(who: Who, user: Option<User>) -> Self {
+        // The group that the process runs with counts as well: newgrp and a service's Group= change it.
+        let mut groups = vec![who.gid];
+        let Some(user) = user else { return Self { uid: who.uid, name: None, groups } };
+        groups.push(user.gid.as_raw());
+        let all = CString::new(user.name.as_str()).map(|name| getgrouplist(&name, user.gid));
+        match all {
+            Ok(Ok(all)) => groups.extend(all.into_iter().map(Gid::as_raw)),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, user = user.name, "the groups of a user cannot be looked up");
+            }
+            Err(_) => {}
+        }
+        Self { uid: who.uid, name: Some(user.name), groups }
+    }
+
+    /// Whether a role that is given to a user or group is given to them.
+    fn has(&self, role: &RoleSettings, number_of_group: impl Fn(&str) -> Option<u32>) -> bool {
         let number = role.name.parse::<u32>().ok();
-        let fields = |line: &'_ str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-        let of_user = |line: &&str| line.split(':').nth(2).and_then(|uid| uid.parse().ok()) == Some(who.uid);
-        let user = self.passwd.lines().find(of_user).map(fields).unwrap_or_default();
-        let name = user.first().map(String::as_str).unwrap_or_default();
         if role.kind == USER {
-            return number.map_or(!name.is_empty() && role.name == name, |uid| uid == who.uid);
+            return number.map_or_else(
+                || self.name.as_deref().is_some_and(|name| !name.is_empty() && name == role.name),
+                |uid| uid == self.uid,
+            );
         }
-        let first: Option<u32> = user.get(3).and_then(|gid| gid.parse().ok());
-        let member = |gid: u32| gid == who.gid || Some(gid) == first;
-        let listed = |line: &str| {
-            let fields = fields(line);
-            let gid = fields.get(2).and_then(|gid| gid.parse().ok());
-            let named = fields.first().is_some_and(|group| !group.is_empty() && *group == role.name);
-            let numbered = gid.is_some() && gid == number;
-            let inside = fields
-                .get(3)
-                .is_some_and(|users| !name.is_empty() && users.split(',').any(|user| user == name));
-            (named || numbered) && (inside || gid.is_some_and(member))
-        };
-        // A number is one also where no file names the group.
-        number.is_some_and(member) || self.group.lines().any(listed)
+        number.or_else(|| number_of_group(&role.name)).is_some_and(|gid| self.groups.contains(&gid))
     }
 
-    fn rights(&self, tree: &Snapshot, who: Who, owner: u32) -> Option<Rights> {
-        if who.uid == 0 || who.uid == owner {
-            return Some(Rights::Administer);
-        }
-        let given = tree.rows::<RoleSettings>().into_iter().filter(|role| self.is(role, who));
+    fn rights(&self, tree: &Snapshot) -> Option<Rights> {
+        let number_of_group = |name: &str| found(Group::from_name(name)).map(|group| group.gid.as_raw());
+        let given = tree.rows::<RoleSettings>().into_iter().filter(|role| self.has(role, number_of_group));
         given.filter_map(|role| Rights::named(&role.role)).max()
     }
 }
 
-/// What somebody may do in an installation of this owner; `None` for nothing at all.
+/// What somebody may do in an installation of this owner; `None` for nothing at all. May wait for a directory server.
 pub fn rights(tree: &Snapshot, who: Who, owner: u32) -> Option<Rights> {
     if who.uid == 0 || who.uid == owner {
         return Some(Rights::Administer);
     }
-    Accounts::here().rights(tree, who, owner)
+    if any(tree) { Somebody::of(who).rights(tree) } else { None }
 }
 
 /// Numbers of a user with this name and of their group, and what they may do; `None` for a user who is not there.
 pub fn rights_of_name(tree: &Snapshot, name: &str, owner: u32) -> Option<(u32, u32, Option<Rights>)> {
-    let accounts = Accounts::here();
-    let line = accounts.passwd.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut fields = line.split(':').skip(2);
-    let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((uid, gid, accounts.rights(tree, Who { uid, gid }, owner)))
+    let user = found(User::from_name(name))?;
+    let who = Who { uid: user.uid.as_raw(), gid: user.gid.as_raw() };
+    let rights = if who.uid == 0 || who.uid == owner {
+        Some(Rights::Administer)
+    } else {
+        Somebody::known(who, Some(user)).rights(tree)
+    };
+    Some((who.uid, who.gid, rights))
 }
 
 /// Whether anybody has a role beside those who always have one.
@@ -144,28 +156,60 @@ mod tests {
 
     #[test]
     fn a_role_is_found_by_name_number_and_membership() {
-        let accounts = Accounts {
-            passwd:
-                "root:x:0:0::/root:/bin/sh\nkim:x:1001:100::/:/bin/sh\n:x:7:7\nbroken\nlee:x:1002:200::/:\n"
-                    .to_owned(),
-            group: "users:x:100:\nops:x:300:ann,kim\nempty:x:301:\nkimono:x:302:kimono\n:x:303:kim\nbroken\n"
-                .to_owned(),
+        let numbers = |name: &str| match name {
+            "users" => Some(100),
+            "ops" => Some(300),
+            "empty" => Some(301),
+            _ => None,
         };
-        let (kim, lee, stranger) =
-            (Who { uid: 1001, gid: 100 }, Who { uid: 1002, gid: 300 }, Who { uid: 7, gid: 7 });
-        let is = |kind: &str, name: &str| [kim, lee, stranger].map(|who| accounts.is(&role(kind, name), who));
-        assert_eq!(is("user", "kim"), [true, false, false]);
-        assert_eq!(is("user", "1002"), [false, true, false]);
-        assert_eq!(is("user", ""), [false, false, false]);
-        assert_eq!(is("group", "users"), [true, false, false]);
-        // Lee runs with the group's rights, kim is listed.
-        assert_eq!(is("group", "ops"), [true, true, false]);
-        assert_eq!(is("group", "300"), [true, true, false]);
-        assert_eq!(is("group", "200"), [false, true, false]);
-        assert_eq!(is("group", "empty"), [false, false, false]);
-        assert_eq!(is("group", "kimono"), [false, false, false]);
-        assert_eq!(is("group", ""), [false, false, false]);
-        assert_eq!(is("group", "7"), [false, false, true]);
+        let somebody = |uid, name: Option<&str>, groups: &[u32]| Somebody {
+            uid,
+            name: name.map(str::to_owned),
+            groups: groups.to_vec(),
+        };
+        let kim = somebody(1001, Some("kim"), &[100, 300]);
+        let lee = somebody(1002, Some("lee"), &[300, 200]);
+        let stranger = somebody(7, None, &[7]);
+        let has = |kind: &str, name: &str| {
+            [&kim, &lee, &stranger].map(|somebody| somebody.has(&role(kind, name), numbers))
+        };
+        assert_eq!(has("user", "kim"), [true, false, false]);
+        assert_eq!(has("user", "1002"), [false, true, false]);
+        assert_eq!(has("user", ""), [false, false, false]);
+        assert_eq!(has("group", "users"), [true, false, false]);
+        assert_eq!(has("group", "ops"), [true, true, false]);
+        assert_eq!(has("group", "300"), [true, true, false]);
+        assert_eq!(has("group", "200"), [false, true, false]);
+        assert_eq!(has("group", "empty"), [false, false, false]);
+        assert_eq!(has("group", "kim"), [false, false, false]);
+        assert_eq!(has("group", ""), [false, false, false]);
+        // A number is one also where nobody has a name for it.
+        assert_eq!(has("group", "7"), [false, false, true]);
+    }
+
+    /// What `id` says of a user counts, wherever the machine has it from.
+    #[test]
+    fn somebody_has_the_groups_that_id_tells() {
+        let id = |arguments: &[&str]| {
+            let output = std::process::Command::new("id").args(arguments).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        for name in ["root", "daemon", "nobody"] {
+            let number = |option: &str| id(&[option, name]).parse::<u32>().unwrap();
+            let who = Who { uid: number("-u"), gid: number("-g") };
+            let somebody = Somebody::of(who);
+            assert_eq!(somebody.name.as_deref(), Some(name));
+            let told: std::collections::BTreeSet<u32> =
+                id(&["-G", name]).split(' ').map(|gid| gid.parse().unwrap()).collect();
+            assert_eq!(
+                somebody.groups.iter().copied().collect::<std::collections::BTreeSet<_>>(),
+                told,
+                "{name}"
+            );
+            assert!(somebody.has(&role(USER, name), |_| None));
+        }
+        let nobody = Somebody::of(Who { uid: 4_000_000_123, gid: 5 });
+        assert_eq!((nobody.name.as_deref(), nobody.groups.as_slice()), (None, &[5][..]));
     }
 
     #[test]

@@ -233,19 +233,18 @@ async fn serve(
     if !allowed {
         return answer(&mut write, &Answer::<()>::Failed("too many admin sessions".to_owned())).await;
     }
-    let mut asked = Asked { admin, author: Author(author(who.uid)), who, owner, started_with };
-    let looked = asked.clone();
-    // Files name users and groups, and the refusal is written down; it is given whether or not that works.
+    // The machine's directories name users and groups, and the refusal is written down; it is given whether or not that works.
     let known = tasks.spawn_blocking(move || {
-        let known = looked.rights().is_some();
-        if !known {
-            looked.admin.store.tell_denied(&looked.author, NO_ROLE, looked.admin.clock.now());
+        let asked = Asked { admin, author: Author(author(who.uid)), who, owner, started_with };
+        if asked.rights().is_some() {
+            return Some(asked);
         }
-        known
+        asked.admin.store.tell_denied(&asked.author, NO_ROLE, asked.admin.clock.now());
+        None
     });
-    if !known.await.unwrap_or(false) {
+    let Some(mut asked) = known.await.unwrap_or_default() else {
         return answer(&mut write, &Answer::<()>::Failed(NO_ROLE.to_owned())).await;
-    }
+    };
     let mut read = BufReader::new(read);
     loop {
         let line = tokio::time::timeout(IDLE, line(&mut read)).await;
@@ -379,7 +378,7 @@ fn blocking(request: Request, asked: &mut Asked) -> Result<Content, Problems> {
         }
         Request::Diff { from, to } => Content::Changes(store.diff(from, to)?),
         Request::Audit { most } => Content::Audit(store.audit(most)?),
-        Request::VerifyAudit => Content::AuditReport(store.verify_audit()?),
+        Request::VerifyAudit => Content::AuditReport(store.verify_audit(clock.now())?),
         Request::Export { below, seal } => {
             if seal {
                 asker.may(Rights::Operate, below.as_deref().unwrap_or_default())?;

@@ -39,17 +39,8 @@ pub(crate) fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
     Ok((through, Some(directory)))
 }
 
-/// The name of a user in the text of `/etc/passwd`, or `uid:N`.
-pub(crate) fn user_name(passwd: &str, uid: u32) -> String {
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid:{uid}"))
-}
-
-/// The name of a user, as revisions record it.
+/// The name of a user, as revisions record it: `uid:N` where the machine knows none. May wait for a directory server.
 pub fn author(uid: u32) -> String {
-    user_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| user.name).filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid:{uid}"))
 }

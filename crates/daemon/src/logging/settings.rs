@@ -15,7 +15,8 @@ macro_rules! input_channels {
                     pub name: String = Parameter::new("name", Kind::text(1, 80)).header("Name").key().left();
                     /// Whether its lines are logged.
                     pub enabled: bool = Parameter::new("enabled", Kind::Boolean).header("Enabled").default("true");
-                    /// The least severe lines that are logged; without it the level of System/Logging.
+                    /// The least severe lines that are logged; without it the level of System/Logging. What is called Notice elsewhere
+                    /// is Info here.
                     pub severity: Option<String> =
                         Parameter::new("severity", Kind::Choice(SEVERITY_NAMES)).header("Severity");
                 }

@@ -30,9 +30,9 @@ pub(super) const ACTIONS: &[Action] = &[
                by ArchiveLimits. Its files are served once it is activated and deployed; servlets and JSP pages are not run.",
         arguments: &[
             WHAT,
-            Parameter::new("file", Kind::text(1, 4096))
-                .mandatory()
-                .help("The archive, as a whole path; the process that answers must be able to read it."),
+            Parameter::new("file", Kind::Path).mandatory().help(
+                "The archive; the user that the process which answers runs as must be able to read it.",
+            ),
         ],
         run: install,
     },
@@ -94,7 +94,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action { name: "unlock", help: "Lets a locked node serve again, at once.", arguments: &[], run: unlock },
     Action {
         name: "uninstall",
-        help: "Forgets an archive that is not active.",
+        help: "Forgets an archive that is not active. A rollback within the hour finds its files; later they are deleted.",
         arguments: &[WHAT, NAME, VERSION],
         run: uninstall,
     },
@@ -266,7 +266,7 @@ fn install(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
         return Err(problem.hint(format!("uninstall application {name} {version}")).into());
     }
     let (name, version) = present.map_or((name, version), |row| (row.name.clone(), row.version.clone()));
-    sweep(context.data_dir, &rows);
+    archive::sweep(context.data_dir, &known(context.data_dir, &rows));
     let limits = context.snapshot.get::<ArchiveLimits>();
     let unpacked = archive::unpack(context.data_dir, &file, (&name, &version), &limits)
         .map_err(|error| about(error.to_string()))?;
@@ -296,9 +296,9 @@ fn install(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
     done(lines, vec![edit], Vec::new())
 }
 
-fn sweep(data_dir: &Path, rows: &[ManagedObjects]) {
-    let known: Vec<PathBuf> = rows.iter().map(|row| folder(data_dir, &row.name, &row.version)).collect();
-    archive::sweep(data_dir, &known);
+/// The folders of what is installed.
+pub(super) fn known(data_dir: &Path, rows: &[ManagedObjects]) -> Vec<PathBuf> {
+    rows.iter().map(|row| folder(data_dir, &row.name, &row.version)).collect()
 }
 
 fn activate(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
@@ -464,7 +464,7 @@ fn uninstall(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done 
             .hint(format!("undeploy application {path}; deactivate application {path}"))
             .into());
     }
-    // Its folder goes with the next installation: until then a rollback finds it.
+    // Its folder goes with a later sweep: until then a rollback finds it.
     let key = vec![row.name.clone(), row.version.clone()];
     done(Vec::new(), vec![Edit::Delete { context: ManagedObjects::CONTEXT.full_path(), key }], Vec::new())
 }

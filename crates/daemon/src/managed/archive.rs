@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zip::ZipArchive;
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -25,6 +26,8 @@ const MAX_DESCRIPTOR: u64 = MEBIBYTE;
 /// The end record of an archive and its longest comment.
 const END_RECORD: u64 = 22;
 const MAX_COMMENT: u64 = 65_535;
+/// How long what no row speaks of is left alone.
+const LEFT_OVER: Duration = Duration::from_hours(1);
 
 /// Why an archive is refused, in an operator's words.
 #[derive(Debug, thiserror::Error)]
@@ -387,13 +390,16 @@ fn give_all(data_dir: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes folders of archives that no row speaks of.
+/// Removes what no row speaks of: folders of archives that were taken out, and those that an installation which was killed
+/// left half unpacked. Another process may be unpacking right now, and a rollback may bring a row back, so only what was not
+/// touched for a while goes.
 pub(super) fn sweep(data_dir: &Path, known: &[PathBuf]) {
     let Ok(entries) = std::fs::read_dir(data_dir.join(FOLDER)) else { return };
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && !known.contains(&path) {
+        let touched = entry.metadata().and_then(|facts| facts.modified()).ok();
+        let old = touched.is_some_and(|at| at.elapsed().is_ok_and(|age| age >= LEFT_OVER));
+        if old && !known.contains(&path) {
             // The next sweep finds what this one could not remove.
             let _removed = std::fs::remove_dir_all(&path);
         }

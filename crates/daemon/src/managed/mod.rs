@@ -131,6 +131,11 @@ fn folder(data_dir: &Path, name: &str, version: &str) -> PathBuf {
     data_dir.join(FOLDER).join(format!("{name}_{version}"))
 }
 
+/// Removes what archives that are no longer installed left below the data directory.
+pub(crate) fn sweep(data_dir: &Path, snapshot: &Snapshot) {
+    archive::sweep(data_dir, &actions::known(data_dir, &snapshot.rows::<ManagedObjects>()));
+}
+
 /// Whether two context paths mean the same.
 fn same_path(one: &str, other: &str) -> bool {
     one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))

@@ -1,12 +1,13 @@
 //! The commands over a store of its own, and hostile archives.
 
 use super::archive::{Refused, name_and_version, unpack};
-use super::{ArchiveLimits, ManagedObjects, deployments};
+use super::{ArchiveLimits, ManagedObjects, deployments, folder, sweep};
 use openadp_settings::{Author, Registry, Settings, Store};
 use openadp_webcontainer::{Content, Index, Service};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use time::OffsetDateTime;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -179,14 +180,14 @@ fn the_life_of_an_archive() {
     bed.run("deploy application /callsettings").unwrap();
     assert_eq!(bed.deployed()[5], "BWCallSettingsWeb /callsettings");
 
-    let folder = match &deployments(bed.folder.path(), &bed.store.current())[5].content {
-        Content::Files(folder) => folder.clone(),
+    let first = match &deployments(bed.folder.path(), &bed.store.current())[5].content {
+        Content::Files(first) => first.clone(),
         Content::BuiltIn => panic!("built in"),
     };
-    let index = Index::read(&folder).unwrap();
+    let index = Index::read(&first).unwrap();
     assert_eq!(index.entries.keys().collect::<Vec<_>>(), ["a/b.css", "index.html"]);
     assert_eq!(index.servlets, [("/s".to_owned(), "S".to_owned())]);
-    assert_eq!(std::fs::read_to_string(Index::files(&folder).join("a/b.css")).unwrap(), "p{}");
+    assert_eq!(std::fs::read_to_string(Index::files(&first).join("a/b.css")).unwrap(), "p{}");
 
     let other = bed.archive("BWCallSettingsWeb_1.8_1.war", &[("index.html", "<p>two")]);
     bed.run(&format!("install application {}", other.display())).unwrap();
@@ -199,9 +200,18 @@ fn the_life_of_an_archive() {
             .unwrap_err()
             .contains("is active at /callsettings")
     );
+    sweep(bed.folder.path(), &bed.store.current());
+    assert!(first.exists(), "a rollback may need it");
+    let half = bed.folder.path().join("applications/.unpacking-1-x");
+    std::fs::create_dir(&half).unwrap();
+    let second = folder(bed.folder.path(), "BWCallSettingsWeb", "1.8_1");
+    for left in [&first, &half, &second] {
+        std::fs::File::open(left).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    }
     let third = bed.archive("Other_1.zip", &[("index.html", "three")]);
     bed.run(&format!("install application {}", third.display())).unwrap();
-    assert!(!folder.exists(), "what no row speaks of went with the next installation");
+    assert!(!first.exists() && !half.exists(), "what no row speaks of");
+    assert!(second.exists(), "what a row speaks of, however old");
 }
 
 #[test]

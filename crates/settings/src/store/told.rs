@@ -28,20 +28,20 @@ impl Store {
 
     /// Writes down the last revision if whoever made it was killed, or had no room, before it could; the lock is held. More
     /// than one that is missing is left for `verify_audit` to find: only somebody else can have taken it out.
-    pub(super) fn tell_late(&self, journal: &Journal, now: OffsetDateTime) {
+    pub(super) fn tell_late(&self, journal: &Journal, now: OffsetDateTime) -> bool {
         let last = journal.position.revision;
         let missing =
             |audit: &AuditLog| audit.last_revision().ok().flatten().is_some_and(|told| told + 1 == last);
         if !self.audit.as_ref().is_some_and(missing) {
-            return;
+            return false;
         }
-        let Ok(records) = self.records(journal) else { return };
-        let Some(record) = records.last() else { return };
+        let Ok(records) = self.records(journal) else { return false };
+        let Some(record) = records.last() else { return false };
         let contexts = record.edits.iter().map(|edit| edit.context.clone()).collect();
         let reason = format!("made at {}, told late: it could not be told then", record.time);
         // What cannot be told now either stays missing, and shows.
         let author = Author(record.author.clone());
-        let _told = self.tell(&author, AuditEvent::Changed, (Some(last), contexts, Some(reason)), now);
+        self.tell(&author, AuditEvent::Changed, (Some(last), contexts, Some(reason)), now).is_ok()
     }
 
     pub(super) fn tell_locked(
@@ -107,17 +107,20 @@ impl Store {
         audit.last(most).map_err(|error| unreadable_audit(&error))
     }
 
-    /// Checks that nothing in the audit log was altered, taken out or put in.
+    /// Checks that nothing in the audit log was altered, taken out or put in. A last change that whoever made it could not tell
+    /// any more is told first.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn verify_audit(&self) -> Result<AuditReport, Problems> {
+    pub fn verify_audit(&self, now: OffsetDateTime) -> Result<AuditReport, Problems> {
         self.refresh().map_err(|error| unavailable(&error))?;
         let Some(audit) = &self.audit else { return Ok(AuditReport::default()) };
         let journal = self.journal();
         let _lock = self.lock().map_err(|error| unavailable(&error))?;
+        let late = self.tell_late(&journal, now);
         let revision = journal.position.revision;
-        audit.verify(&self.machine_key, revision).map_err(|error| unreadable_audit(&error))
+        let report = audit.verify(&self.machine_key, revision).map_err(|error| unreadable_audit(&error))?;
+        Ok(AuditReport { late, ..report })
     }
 }
 

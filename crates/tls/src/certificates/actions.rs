@@ -184,7 +184,8 @@ fn ssl_update(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Resu
     };
     let lines = identity.ends_at().into_iter().collect();
     edits.push(identity_edit(context.snapshot, &place, &identity).map_err(refuse("keyFile"))?);
-    Ok(ActionOutput { lines, edits, ..ActionOutput::default() })
+    let remarks = place.nobody(context.snapshot).into_iter().collect();
+    Ok(ActionOutput { lines, edits, remarks, ..ActionOutput::default() })
 }
 
 fn ssl_request(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Result<ActionOutput, Problems> {

@@ -26,6 +26,11 @@ pub(crate) fn paths(data_dir: &Path, place: &Place, key_type: KeyType) -> (PathB
     (dir.join(format!("{stem}.crt")), dir.join(format!("{stem}.key")))
 }
 
+/// The files with the generated certificates of an interface, whether or not they are there.
+pub(crate) fn generated_files(data_dir: &Path, interface: &InterfaceRef) -> [PathBuf; 2] {
+    KeyType::GENERATED.map(|key_type| paths(data_dir, &Place::of(interface), key_type).0)
+}
+
 /// The generated certificate of an interface, from its files or made now: when there is none, when it soon ends, and when
 /// it lacks a name of the interface.
 ///
