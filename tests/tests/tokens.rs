@@ -2,7 +2,9 @@
 //! revoked everywhere.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use openadp_suite::{Account, Lab, PATIENCE, Plain, Raw, Response, Running, binary, python, repository};
+use openadp_suite::{
+    Account, Effects, Lab, PATIENCE, Plain, Raw, Response, Running, binary, python, repository,
+};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -284,6 +286,55 @@ fn a_host_without_a_ring_asks_and_says_503_when_nobody_answers() -> Result<()> {
     ensure!(down.header("Retry-After").is_some() && down.header("WWW-Authenticate").is_none(), "{down:?}");
     ask(&token)?.expect_status(200)?;
     Ok(())
+}
+
+#[test]
+fn a_host_without_a_ring_asks_where_its_container_option_says() -> Result<()> {
+    const OPTIONS: &str = "ADP_CLI/Maintenance/ContainerOptions";
+    let (mut service, mut host) = (Node::seed()?, Node::seed()?);
+    service.run("authservice")?;
+    host.lab.administer(&[
+        "ADP_CLI/Applications/AuthenticationService/TokenManagement> set validationCacheInSeconds 0",
+    ])?;
+    host.run("xsi")?;
+    let mut effects =
+        Effects::of(&host.lab, "tokens.rs::a_host_without_a_ring_asks_where_its_container_option_says");
+    let alice = service.lab.subscriber(0);
+    let path = format!("/com.broadsoft.xsi-actions/v2.0/user/{}/profile", alice.user_id);
+    let token = service.wait_for_token(&alice)?;
+    let served = || -> Result<bool> {
+        let answer = call(host.port, "GET", &path, &[&format!("Authorization: Bearer {token}")], "")?;
+        ensure!(matches!(answer.status, 200 | 401), "{answer:?}");
+        Ok(answer.status == 200)
+    };
+    let option = |container: &str, name: &str, value: &str| {
+        host.lab.administer(&[&format!("{OPTIONS}> add {container} {name} {value}")])
+    };
+    let url = service.url();
+    // Those that nothing reads say so.
+    for (container, name, remark) in [
+        ("execution", "bw.authservice.authServiceUrl", "it is one of the container tomcat"),
+        ("tomcat", "bw.apache.sslenabledprotocols", "Interface/Http/SSLCommonSettings/Protocols"),
+        ("provisioning", "bw.imp.useProvisioningUrl", "not used by this build: bw.imp.useProvisioningUrl"),
+    ] {
+        let printed = option(container, name, &url)?;
+        ensure!(printed.contains("not used by this build") && printed.contains(remark), "{printed}");
+    }
+    ensure!(!served()?, "another container");
+    let refused =
+        host.lab.adpcli(&[&format!("{OPTIONS}> add tomcat bw.authservice.authServiceUrl nowhere")])?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    effects.see_rows(
+        OPTIONS,
+        &["container", "name", "value"],
+        (
+            &format!("add tomcat bw.authservice.authServiceUrl {url}"),
+            "delete tomcat bw.authservice.authServiceUrl",
+        ),
+        (false, true),
+        served,
+    )?;
+    effects.finish()
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use crate::db::{WriteTx, fault, int, json, unreadable};
 use crate::engine::{
-    self, Board, Candidate, Dialled, Effect, Half, Limits, Party, Refusal, Route, RouteWish, Router,
+    self, Board, Candidate, Correlation, Dialled, Effect, Half, Limits, Party, Refusal, Route, RouteWish,
+    Router,
 };
-use crate::{Shared, events, outbox};
+use crate::{Shared, events, late, outbox};
 use async_trait::async_trait;
 use openadp_appserver::{
     Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart,
@@ -411,10 +412,12 @@ impl CallControl for Calls {
         if !load_around(tx.conn(), &mut board, user).await? {
             return Err(NO_USER);
         }
-        board.correlation = options
-            .correlation_id
-            .as_ref()
-            .map(|id| id.chars().filter(|c| !c.is_control()).take(MAX_INFO_CHARACTERS).collect());
+        let signalling = shared.signalling.load();
+        board.correlation = options.correlation_id.as_ref().map(|id| Correlation {
+            id: id.chars().filter(|c| !c.is_control()).take(MAX_INFO_CHARACTERS).collect(),
+            access: signalling.correlation_access,
+            network: signalling.correlation_network,
+        });
         let wish = engine::first_wish(&board, user, address)?;
         let route = resolve(tx.conn(), &mut board, wish).await?;
         let (link,): (i64,) = sqlx::query_as("INSERT INTO links (next_half) VALUES (0) RETURNING link")
@@ -473,19 +476,11 @@ impl CallControl for Calls {
     async fn act(&self, user: &UserId, call: &CallId, action: &CallAction) -> PortResult<()> {
         let shared = &self.shared;
         let mut tx = shared.db.begin().await?;
-        let mut board = board(shared, tx.now);
-        if !load_around(tx.conn(), &mut board, user).await? {
-            return Err(NO_USER);
+        let (board, before) = acted(&mut tx, shared, user, call, action).await?;
+        match late::due(&board, before, &shared.signalling.load(), call, action) {
+            Some((due_at, name)) => late::put_off(&mut tx, user, call, due_at, name).await?,
+            None => store(&mut tx, shared, &board).await?,
         }
-        for id in [Some(call), other_of(action)].into_iter().flatten() {
-            load_released(tx.conn(), &mut board, user, id).await?;
-        }
-        let route = match engine::wish(&board, user, call, action)? {
-            Some(wish) => Some(resolve(tx.conn(), &mut board, wish).await?),
-            None => None,
-        };
-        engine::act(&mut board, user, call, action, route.as_ref())?;
-        store(&mut tx, shared, &board).await?;
         tx.commit().await
     }
 
@@ -532,6 +527,45 @@ impl CallControl for Calls {
             .await
             .map_err(fault)?;
         tx.commit().await
+    }
+}
+
+/// The board after an action, nothing of which is stored yet, and when the call was held or retrieved before.
+async fn acted(
+    tx: &mut WriteTx,
+    shared: &Shared,
+    user: &UserId,
+    call: &CallId,
+    action: &CallAction,
+) -> PortResult<(Board, Option<i64>)> {
+    let mut board = board(shared, tx.now);
+    if !load_around(tx.conn(), &mut board, user).await? {
+        return Err(NO_USER);
+    }
+    for id in [Some(call), other_of(action)].into_iter().flatten() {
+        load_released(tx.conn(), &mut board, user, id).await?;
+    }
+    let before = board.half(call).and_then(|half| half.changed_at);
+    let route = match engine::wish(&board, user, call, action)? {
+        Some(wish) => Some(resolve(tx.conn(), &mut board, wish).await?),
+        None => None,
+    };
+    engine::act(&mut board, user, call, action, route.as_ref())?;
+    Ok((board, before))
+}
+
+/// Does what was put off until now; what is not possible any more is forgotten.
+pub(crate) async fn do_late(
+    tx: &mut WriteTx,
+    shared: &Shared,
+    user: &UserId,
+    call: &CallId,
+    action: &CallAction,
+) -> PortResult<()> {
+    match acted(tx, shared, user, call, action).await {
+        Ok((board, _)) => store(tx, shared, &board).await,
+        Err(PortError::NotFound { .. } | PortError::WrongState { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

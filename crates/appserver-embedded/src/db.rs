@@ -168,6 +168,7 @@ impl Db {
             step(2, "logins", include_str!("../migrations/0002_logins.sql")),
             step(3, "services", include_str!("../migrations/0003_services.sql")),
             step(4, "device_addresses", include_str!("../migrations/0004_device_addresses.sql")),
+            step(5, "events", include_str!("../migrations/0005_events.sql")),
         ];
         Migrator::with_migrations(migrations)
             .run(&write)

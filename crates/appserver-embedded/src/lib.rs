@@ -17,6 +17,7 @@ mod directory;
 mod engine;
 mod events;
 mod feed;
+mod late;
 mod logins;
 mod management;
 mod outbox;
@@ -100,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) overload: overload::Overload,
     pub(crate) password_rules: Live<PasswordRules>,
     pub(crate) sign_in: Live<SignIn>,
+    pub(crate) signalling: Live<Sip>,
     pub(crate) push_rules: Live<PushNotification>,
     pub(crate) push_server: Live<NotificationPushServer>,
 }
@@ -125,6 +127,7 @@ impl Shared {
             overload: overload::Overload::new(settings.live()),
             password_rules: settings.live(),
             sign_in: settings.live(),
+            signalling: settings.live(),
             push_rules: settings.live(),
             push_server: settings.live(),
             settings,

@@ -16,7 +16,7 @@ pub(crate) struct Subscriptions {
 }
 
 type ChannelRow = (String, String, String, Option<String>, i64, i64, Option<i64>, String);
-type SubscriptionRow = (String, String, String, String, String, String, Option<i64>, i64);
+type SubscriptionRow = (String, String, String, String, String, String, Option<i64>, i64, String);
 
 fn channel(row: ChannelRow) -> PortResult<ChannelRecord> {
     let (channel_id, channel_set_id, owner, application_id, priority, weight, expires_at, process) = row;
@@ -33,7 +33,17 @@ fn channel(row: ChannelRow) -> PortResult<ChannelRecord> {
 }
 
 fn subscription(row: SubscriptionRow) -> PortResult<SubscriptionRecord> {
-    let (subscription_id, owner, target, package, channel_set_id, application_id, expires_at, reserved) = row;
+    let (
+        subscription_id,
+        owner,
+        target,
+        package,
+        channel_set_id,
+        application_id,
+        expires_at,
+        reserved,
+        call_control,
+    ) = row;
     Ok(SubscriptionRecord {
         subscription_id,
         owner: serde_json::from_str(&owner).map_err(unreadable)?,
@@ -41,6 +51,7 @@ fn subscription(row: SubscriptionRow) -> PortResult<SubscriptionRecord> {
         package,
         channel_set_id,
         application_id: Some(application_id).filter(|id| !id.is_empty()),
+        call_control,
         expires_at,
         sequence_reserved: count(reserved),
     })
@@ -207,7 +218,7 @@ impl EventSubscriptions for Subscriptions {
         if full {
             return Err(PortError::LimitReached { what: "subscriptions" });
         }
-        sqlx::query("INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(&record.subscription_id)
             .bind(&owner)
             .bind(&target)
@@ -216,6 +227,7 @@ impl EventSubscriptions for Subscriptions {
             .bind(&application_id)
             .bind(record.expires_at)
             .bind(int(record.sequence_reserved))
+            .bind(&record.call_control)
             .execute(tx.conn())
             .await
             .map_err(fault)?;

@@ -121,11 +121,11 @@ context! {
 }
 
 context! {
-    /// Registrations of telephones.
+    /// Registrations. Apps register for pushes; this application server has no registrar for SIP.
     pub struct Registration = Context::single(Tree::As, "System/Registration") => {
-        /// How long a registration is kept beyond what was agreed with the telephone.
+        /// How long a registration is kept beyond its age (maximumRegistrationAgeDays of System/PushNotification).
         pub extension_time: u32 = Parameter::new("extensionTimeInSeconds", Kind::integer(0, 86_400))
-            .default("2400").unit("seconds").unused(LATER);
+            .default("2400").unit("seconds");
     }
 }
 
@@ -157,20 +157,21 @@ context! {
 context! {
     /// Signalling towards telephones and networks.
     pub struct Sip = Context::single(Tree::As, "Interface/SIP") => {
-        /// Whether the id that correlates a call is sent to networks.
+        /// Whether the id that correlates a call (enableCallCorrelationID of Xsi-Actions) is told to a called party of
+        /// another enterprise, as its networkCallId.
         pub correlation_network: bool =
-            Parameter::new("sendCallCorrelationIDNetwork", Kind::Boolean).default("false").unused(LATER);
-        /// Whether the id that correlates a call is sent to telephones.
+            Parameter::new("sendCallCorrelationIDNetwork", Kind::Boolean).default("false");
+        /// Whether it is told to a called party of the same enterprise.
         pub correlation_access: bool =
-            Parameter::new("sendCallCorrelationIDAccess", Kind::Boolean).default("false").unused(LATER);
+            Parameter::new("sendCallCorrelationIDAccess", Kind::Boolean).default("false");
         /// Whether TCP is spoken beside UDP.
         pub support_tcp: bool = Parameter::new("supportTcp", Kind::Boolean).default("true").unused(LATER);
-        /// Whether a second change of a call right after the first waits.
+        /// Whether holding or retrieving a call again right after the last time waits. The request is answered at once.
         pub delay_quick_reinvite: bool =
-            Parameter::new("enableDelayQuickReInvite", Kind::Boolean).default("false").unused(LATER);
-        /// How long it waits.
+            Parameter::new("enableDelayQuickReInvite", Kind::Boolean).default("false");
+        /// How long after the last time it is done then.
         pub delay_millis: u32 = Parameter::new("delayQuickReInviteMilliseconds", Kind::integer(100, 10_000))
-            .default("1000").unit("milliseconds").unused(LATER);
+            .default("1000").unit("milliseconds");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::db::{FEED, SUBSCRIPTIONS, fault};
 use crate::settings::{EventRetention, PushNotification};
-use crate::{Shared, calls, events, feed, subscriptions};
+use crate::tree::Registration;
+use crate::{Shared, calls, events, feed, late, subscriptions};
 use openadp_appserver::PortResult;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +22,18 @@ const DAY_MS: i64 = 86_400_000;
 /// Acts on every timer that is due; gives the time of the next.
 pub(crate) async fn run_due_timers(shared: &Shared) -> PortResult<Option<i64>> {
     loop {
-        let (next,): (Option<i64>,) = sqlx::query_as("SELECT MIN(due_at) FROM timers")
-            .fetch_one(shared.db.read())
-            .await
-            .map_err(fault)?;
-        match next {
-            Some(due) if due <= shared.db.now() => {
-                calls::run_due_timer(shared).await?;
-            }
-            next => return Ok(next),
+        let (ring, late): (Option<i64>, Option<i64>) =
+            sqlx::query_as("SELECT (SELECT MIN(due_at) FROM timers), (SELECT MIN(due_at) FROM late_actions)")
+                .fetch_one(shared.db.read())
+                .await
+                .map_err(fault)?;
+        let now = shared.db.now();
+        if late.is_some_and(|due| due <= now) {
+            late::run_due(shared).await?;
+        } else if ring.is_some_and(|due| due <= now) {
+            calls::run_due_timer(shared).await?;
+        } else {
+            return Ok(ring.into_iter().chain(late).min());
         }
     }
 }
@@ -63,6 +67,9 @@ pub(crate) async fn timers(shared: Arc<Shared>, shutdown: CancellationToken) {
 pub(crate) async fn housekeep(shared: &Shared) -> PortResult<()> {
     let retention: EventRetention = shared.settings.get();
     let push: PushNotification = shared.settings.get();
+    let registration: Registration = shared.settings.get();
+    let registered = i64::from(push.maximum_registration_age_days) * DAY_MS
+        + i64::from(registration.extension_time) * 1_000;
     let mut tx = shared.db.begin().await?;
     let now = tx.now;
     let too_old = now.saturating_sub(i64::from(retention.retention) * 1_000);
@@ -88,10 +95,7 @@ pub(crate) async fn housekeep(shared: &Shared) -> PortResult<()> {
     let statements = [
         ("DELETE FROM halves WHERE purge_at <= ?", now),
         ("DELETE FROM outbox WHERE expires_at <= ?", now.saturating_sub(60_000)),
-        (
-            "DELETE FROM push_registrations WHERE registered_at <= ?",
-            now.saturating_sub(i64::from(push.maximum_registration_age_days) * DAY_MS),
-        ),
+        ("DELETE FROM push_registrations WHERE registered_at <= ?", now.saturating_sub(registered)),
     ];
     for (statement, time) in statements {
         sqlx::query(statement).bind(time).execute(tx.conn()).await.map_err(fault)?;

@@ -98,6 +98,8 @@ pub struct SubscriptionRecord {
     pub channel_set_id: String,
     /// Application of the owner, where given.
     pub application_id: Option<String>,
+    /// Call control application that it was made through: events go to nodes of that name only (cti.md 10).
+    pub call_control: String,
     /// When it expires, milliseconds since 1970; `None` for never.
     pub expires_at: Option<i64>,
     /// Last sequence number that may have been used. A process that delivers reserves numbers ahead and so never gives

@@ -89,6 +89,7 @@ pub(crate) fn evaluate(
     }
     let (restart, mut remarks) = effects(&edits);
     remarks.extend(unused(registry, change));
+    remarks.extend(of_rows(registry, change));
     if !secrets.left_out.is_empty() {
         let names: Vec<&str> = secrets.left_out.into_iter().collect();
         remarks.push(format!("there is no secret to keep for {}; it stays unset", names.join(", ")));
@@ -457,4 +458,27 @@ fn unused(registry: &Registry, change: &Change) -> Option<String> {
         }
     }
     (!named.is_empty()).then(|| format!("not used by this build: {}", named.join(", ")))
+}
+
+/// What contexts say of the rows that the change adds or sets.
+fn of_rows(registry: &Registry, change: &Change) -> Vec<String> {
+    let mut remarks: Vec<String> = Vec::new();
+    for edit in &change.edits {
+        let Some(context) = registry.resolve(edit.context()) else { continue };
+        let Some(remark) = context.row_remark else { continue };
+        let key: Vec<&str> = match edit {
+            Edit::Set { key, .. } => key.iter().map(String::as_str).collect(),
+            Edit::Add { values, .. } => {
+                let value = |name: &str| {
+                    let is_it =
+                        |given: &str| context.parameter(given).is_some_and(|known| known.name == name);
+                    values.iter().find(|(given, _)| is_it(given)).map_or("", |(_, value)| value.as_str())
+                };
+                context.keys().map(|parameter| value(parameter.name)).collect()
+            }
+            Edit::Delete { .. } | Edit::Reset { .. } => continue,
+        };
+        remarks.extend(remark(&key).filter(|remark| !remarks.contains(remark)));
+    }
+    remarks
 }

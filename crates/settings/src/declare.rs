@@ -199,6 +199,9 @@ pub type Presented = Vec<(&'static str, String)>;
 /// Makes a remark line for `get`; the strings are the keys that it was given.
 pub type Remark = fn(&Snapshot, &[&str]) -> Option<String>;
 
+/// Says something of a row that is added or set; the strings are its key as it was typed.
+pub type RowRemark = fn(&[&str]) -> Option<String>;
+
 /// Makes the list that is in force, inherited or own; the strings are the keys that `get` was given.
 pub type Effective = fn(&Snapshot, &[&str]) -> Vec<Presented>;
 
@@ -231,6 +234,8 @@ pub struct Context {
     pub effective: Option<Effective>,
     /// Commands that are confirmed before they are done, with what will happen.
     pub confirmed: &'static [(&'static str, &'static str)],
+    /// What is said when a row is added or set; the strings are its key as it was typed.
+    pub row_remark: Option<RowRemark>,
     /// What somebody must be allowed who changes it.
     pub rights: Rights,
     /// The same for commands of its own, where it differs.
@@ -253,6 +258,7 @@ impl Context {
             remark: None,
             effective: None,
             confirmed: &[],
+            row_remark: None,
             rights: Rights::Operate,
             action_rights: &[],
         }
@@ -321,6 +327,12 @@ impl Context {
     #[must_use]
     pub const fn effective(mut self, effective: Effective) -> Self {
         self.effective = Some(effective);
+        self
+    }
+    /// Sets what is said when a row is added or set; the strings are its key as it was typed.
+    #[must_use]
+    pub const fn row_remark(mut self, remark: RowRemark) -> Self {
+        self.row_remark = Some(remark);
         self
     }
     /// Asks for a confirmation before these commands, and says what will happen.

@@ -48,7 +48,7 @@ pub use audit::{AuditEntry, AuditEvent, AuditReport};
 pub use change::{Author, Change, Edit, Problem, Problems};
 pub use declare::{
     Action, ActionContext, ActionOutput, Align, Apply, Context, Effective, Parameter, Presented, Remark,
-    Role, Settings, Shape, Tree, Unused,
+    Role, RowRemark, Settings, Shape, Tree, Unused,
 };
 pub use export::decoded;
 pub use journal::Damage;

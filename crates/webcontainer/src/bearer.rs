@@ -2,6 +2,7 @@
 //! authservice.md 8.
 
 use crate::auth_service::AuthServiceAddress;
+use crate::settings::ContainerOptions;
 use http::{HeaderName, HeaderValue, Method};
 use openadp_keystore::{KeyStore, PEER_HEADER, PeerAccess, prove_peer};
 use openadp_outgoing::{Call, Calls};
@@ -51,6 +52,7 @@ impl From<TokenError> for Unproven {
 /// Where a host without a ring asks.
 pub(crate) struct Remote {
     calls: Calls,
+    store: Arc<Store>,
     address: Live<AuthServiceAddress>,
     access: Live<PeerAccess>,
     questions: Semaphore,
@@ -84,6 +86,7 @@ impl Tokens {
     pub(crate) fn new(store: &Arc<Store>, keystore: Arc<KeyStore>, calls: Option<Calls>) -> Self {
         let remote = calls.map(|calls| Remote {
             calls,
+            store: store.clone(),
             address: store.live(),
             access: store.live(),
             questions: Semaphore::new(MAX_QUESTIONS),
@@ -119,10 +122,10 @@ impl Tokens {
     pub(crate) async fn validate(&self, token: &str, now_unix: i64) -> Result<Proven, Unproven> {
         if let Some(remote) = &self.remote
             && self.keystore.is_empty()
-            && let Some(url) = &remote.address.load().url
+            && let Some(url) = remote.url()
         {
             let issuer = self.management.load().token_issuer.clone();
-            return remote.ask(url, token, &issuer, now_unix).await;
+            return remote.ask(&url, token, &issuer, now_unix).await;
         }
         let valid = self.validate_here(token, now_unix).await?;
         let claims = valid.claims();
@@ -152,6 +155,12 @@ impl Tokens {
 }
 
 impl Remote {
+    /// The AuthenticationService to ask, where there is one.
+    fn url(&self) -> Option<String> {
+        let own = self.address.load().url.clone();
+        own.or_else(|| ContainerOptions::auth_service(&self.store.current()))
+    }
+
     async fn ask(&self, url: &str, token: &str, issuer: &str, now_unix: i64) -> Result<Proven, Unproven> {
         // What no token can be is not sent around.
         let plausible = token.len() <= openadp_token::MAX_TOKEN

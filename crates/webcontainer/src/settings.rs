@@ -3,7 +3,7 @@
 use crate::auth_service::AuthServiceAddress;
 use crate::binding::HttpBinding;
 use crate::failure_settings::{ExemptSource, FailureLimits};
-use openadp_settings::{Apply, Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
+use openadp_settings::{Apply, Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 
 context! {
     /// General settings of the web container.
@@ -53,11 +53,20 @@ context! {
     }
 }
 
+/// Option of the container with the AuthenticationService that checks tokens.
+pub(crate) const AUTH_SERVICE_URL: &str = "bw.authservice.authServiceUrl";
+/// The container of this build.
+const TOMCAT: &str = "tomcat";
+/// What the value of the option must be.
+const URL: Kind = Kind::Url(&["http", "https"]);
+
 context! {
-    /// Options that guides set for the containers of the product. They are kept, for both trees alike; this build has other
-    /// contexts for what they do (Interface/Http for TLS, ExternalAuthentication for the AuthenticationService).
+    /// Options of the containers of the product, by name. This build reads bw.authservice.authServiceUrl of the container
+    /// tomcat: what ExternalAuthentication/AuthService says, for installations whose guide sets it here; that one goes first.
+    /// Others are kept for both trees alike, and whoever sets one is told that it is not used.
     pub struct ContainerOptions = Context::table(Tree::Adp, "Maintenance/ContainerOptions")
-        .aliases(&["AS_CLI/Maintenance/ContainerOptions"]) => {
+        .aliases(&["AS_CLI/Maintenance/ContainerOptions"])
+        .row_remark(option_remark) => {
         /// The container that it is for.
         pub container: String =
             Parameter::new("container", Kind::Choice(&["execution", "platform", "provisioning", "tomcat"]))
@@ -66,8 +75,42 @@ context! {
         pub name: String = Parameter::new("name", Kind::text(1, 255)).header("Name").key().left();
         /// Its value.
         pub value: String =
-            Parameter::new("value", Kind::text(1, 1024)).header("Value").mandatory().left().unused(Unused::Never);
+            Parameter::new("value", Kind::text(1, 1024)).header("Value").mandatory().left();
     }
+}
+
+impl ContainerOptions {
+    fn is_auth_service(container: &str, name: &str) -> bool {
+        container.eq_ignore_ascii_case(TOMCAT) && name.eq_ignore_ascii_case(AUTH_SERVICE_URL)
+    }
+    /// URL of the AuthenticationService, where the option is set.
+    pub(crate) fn auth_service(snapshot: &Snapshot) -> Option<String> {
+        let mut options = snapshot.rows::<Self>().into_iter();
+        options
+            .find(|option| Self::is_auth_service(&option.container, &option.name))
+            .map(|option| option.value)
+    }
+}
+
+/// Says of an option that nothing reads it, and what is used in its place.
+fn option_remark(key: &[&str]) -> Option<String> {
+    let [container, name] = key else { return None };
+    if ContainerOptions::is_auth_service(container, name) {
+        return None;
+    }
+    let place = match name.to_ascii_lowercase().as_str() {
+        "bw.apache.sslenabledprotocols" => "; Interface/Http/SSLCommonSettings/Protocols has the protocols",
+        "bw.authservice.authserviceurl" => "; it is one of the container tomcat",
+        _ => "",
+    };
+    Some(format!("not used by this build: {name}{place}"))
+}
+
+/// What is to be read must be readable.
+fn check(snapshot: &Snapshot) -> Vec<Problem> {
+    let Some(url) = ContainerOptions::auth_service(snapshot) else { return Vec::new() };
+    let Err(reason) = URL.parse(&url) else { return Vec::new() };
+    vec![Problem::new(ContainerOptions::CONTEXT.full_path(), reason).parameter("value")]
 }
 
 context! {
@@ -95,4 +138,4 @@ pub const MODULE: Module = Module::new("webcontainer")
         FailureLimits::CONTEXT,
         ExemptSource::CONTEXT,
     ])
-    .checks(&[crate::failure_settings::check]);
+    .checks(&[check, crate::failure_settings::check]);

@@ -3,6 +3,7 @@
 use crate::delivery::{self, Hub};
 use crate::error::ApiError;
 use crate::limits::Limiter;
+use crate::patience::Patience;
 use crate::settings::{ActionsGeneral, ActionsPaging};
 use crate::text::{Query, percent_decode};
 use crate::{Application, ChannelTransport, Method, OpenChannel, Reply, Request, actions, events};
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) actions: Live<ActionsGeneral>,
     pub(crate) paging: Live<ActionsPaging>,
     limiter: Limiter,
+    patience: Patience,
 }
 
 /// A request on its way through a resource.
@@ -103,6 +105,7 @@ impl XsiApi {
             actions: deps.store.live(),
             paging: deps.store.live(),
             limiter: Limiter::new(&deps.store),
+            patience: Patience::new(&deps.store),
             ports: deps.ports,
             tasks: deps.tasks,
         }))
@@ -122,11 +125,14 @@ impl XsiApi {
         // the channel is then dropped whole.
         let (api, principal, document) = (self.0.clone(), principal.clone(), document.cloned());
         let opening = async move { events::open(&api, &principal, document.as_ref(), transport).await };
-        let opened = self.0.tasks.spawn(opening).await.unwrap_or_else(|error| {
-            tracing::error!(error = %error, "opening a channel ended early");
-            Err(ApiError::Internal { source: None })
-        });
-        opened.map_err(|error| Box::new(refusal(&error)))
+        let opening = self.0.tasks.spawn(opening);
+        let opened = async {
+            opening.await.unwrap_or_else(|error| {
+                tracing::error!(error = %error, "opening a channel ended early");
+                Err(ApiError::Internal { source: None })
+            })
+        };
+        self.0.patience.once(opened).await.map_err(|error| Box::new(refusal(&error)))
     }
 
     /// Answers a request. Never fails: what is refused is a [`Reply`] with `ErrorInfo`.
@@ -150,13 +156,19 @@ impl XsiApi {
             query: Query::parse(&request.query),
             document: request.document.as_ref(),
         };
-        match request.application {
-            Application::Actions => {
-                let directory = matches!(*path.names(), ["user", _, "directories", ..]);
-                self.0.limiter.admit(&request.principal, directory)?;
-                actions::route(&call, &path).await
+        if request.application == Application::Actions {
+            let directory = matches!(*path.names(), ["user", _, "directories", ..]);
+            self.0.limiter.admit(&request.principal, directory)?;
+        }
+        let question = || async {
+            match request.application {
+                Application::Actions => actions::route(&call, &path).await,
+                Application::Events => events::route(&call, &path).await,
             }
-            Application::Events => events::route(&call, &path).await,
+        };
+        match request.method {
+            Method::Get => self.0.patience.ask(question).await,
+            Method::Delete | Method::Post | Method::Put => self.0.patience.once(question()).await,
         }
     }
 }

@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod limits;
 mod paging;
+mod patience;
 mod request;
 mod services;
 mod settings;

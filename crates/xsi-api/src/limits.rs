@@ -2,9 +2,7 @@
 
 use crate::error::ApiError;
 use openadp_appserver::{Principal, UserId};
-use openadp_settings::{
-    Context, Kind, Live, Parameter, Problem, Settings, Snapshot, Store, Tree, Unused, context,
-};
+use openadp_settings::{Context, Kind, Live, Parameter, Problem, Settings, Snapshot, Store, Tree, context};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,20 +23,13 @@ context! {
         /// The period of this limit and of those of Xsi-Actions/OverloadControl.
         pub period_secs: u32 = Parameter::new("transactionLimitPeriodSecs", Kind::integer(1, 3600))
             .default("1").unit("seconds");
-        /// Which application server is worked with; this build has the embedded one.
-        pub mode: String =
-            Parameter::new("mode", Kind::Choice(&["embedded"])).default("embedded").unused(Unused::Later);
-        /// Address of an application server that is not embedded.
-        pub address: Option<String> =
-            Parameter::new("applicationServerAddress", Kind::Host).unused(Unused::Later);
-        /// Longest wait for a connection to it.
-        pub connect_millis: u32 = Parameter::new("connectionTimeoutInMilliseconds", Kind::integer(100, 60_000))
-            .default("1000").unit("milliseconds").unused(Unused::Later);
-        /// Longest wait for its answer.
-        pub answer_millis: u32 = Parameter::new("responseTimeoutInMilliseconds", Kind::integer(100, 60_000))
-            .default("1500").unit("milliseconds").unused(Unused::Later);
-        /// How often a request is tried again.
-        pub retries: u32 = Parameter::new("retries", Kind::integer(0, 5)).default("1").unused(Unused::Later);
+        /// Longest wait for an answer of the application server; a request without one is refused with 503. All tries together end before the two
+        /// seconds are over in which every request is answered.
+        pub answer_millis: u32 = Parameter::new("responseTimeoutInMilliseconds", Kind::integer(100, 1800))
+            .default("1500").unit("milliseconds");
+        /// How often a request that only reads is put again after it was not answered. What changes something is never
+        /// repeated.
+        pub retries: u32 = Parameter::new("retries", Kind::integer(0, 5)).default("1");
     }
 }
 

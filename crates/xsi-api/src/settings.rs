@@ -1,13 +1,13 @@
 //! The settings of Xsi-Actions and Xsi-Events, declared once.
 
 use crate::limits::{self, CommunicationDefaults, OverloadControl};
-use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, Unused, context};
+use openadp_settings::{Context, Kind, Module, Parameter, Settings, Tree, context};
 
 context! {
     /// General behaviour of Xsi-Actions.
     pub struct ActionsGeneral = Context::single(Tree::Adp, "Applications/Xsi-Actions/GeneralSettings") => {
-        /// Whether the id of a client's request (X-Request-Id) follows the call that it starts: both sides see it as
-        /// networkCallId.
+        /// Whether the id of a client's request (X-Request-Id) follows the call that it starts: its caller sees it as
+        /// networkCallId, and the other side where AS_CLI/Interface/SIP says so.
         pub enable_call_correlation_id: bool =
             Parameter::new("enableCallCorrelationID", Kind::Boolean).default("false");
         /// Whether a client application (known by its certificate) may start and control calls and change settings.
@@ -35,10 +35,11 @@ context! {
 context! {
     /// Channels and subscriptions of Xsi-Events and CTI.
     pub struct EventsGeneral = Context::single(Tree::Adp, "Applications/Xsi-Events/GeneralSettings") => {
-        /// Name under which an application server of another process knows these nodes; the same on all of them. The
-        /// embedded one routes nothing by it.
+        /// Name under which the application server knows these nodes; the same on all of them. Each subscription keeps the
+        /// one that it was made under, and its events go to nodes of that name only: a change ends all subscriptions, and
+        /// their clients are told so.
         pub call_control_application_name: String = Parameter::new("callControlApplicationName", Kind::text(1, 80))
-            .default("com.broadsoft.xsi-events").unused(Unused::Later);
+            .default("com.broadsoft.xsi-events");
         /// Time between two heartbeats of the server on a channel.
         pub heartbeat_period_in_seconds: u32 =
             Parameter::new("heartbeatPeriodInSeconds", Kind::integer(1, 300)).default("15").unit("seconds");
@@ -75,9 +76,10 @@ context! {
         /// gets one event with the full state instead.
         pub event_queue_size: usize =
             Parameter::new("eventQueueSize", Kind::integer(1, 100_000)).default("2000").unit("events");
-        /// Threads that handle events. Here one task handles all of them in the order of the feed.
-        pub event_handler_thread_count: u32 =
-            Parameter::new("eventHandlerThreadCount", Kind::integer(1, 1000)).default("50").unused(Unused::Never);
+        /// How much of what the delivery of events needs of the application server (full states, numbers, channels and
+        /// subscriptions that are over) is asked for at once. Events themselves are handled in the order of the feed.
+        pub event_handler_thread_count: usize =
+            Parameter::new("eventHandlerThreadCount", Kind::integer(1, 1000)).default("50");
     }
 }
 

@@ -13,6 +13,8 @@ const SUBSCRIPTIONS: &str = "AS_CLI/System/EventSubscriptions";
 const PASSWORDS: &str = "AS_CLI/System/PasswordRules";
 const PUSH: &str = "AS_CLI/System/PushNotification";
 const ALLOWED: &str = "AS_CLI/System/PushNotification/AllowedApplications";
+const REGISTRATION: &str = "AS_CLI/System/Registration";
+const SIP: &str = "AS_CLI/Interface/SIP";
 const PUSH_SERVER: &str = "AS_CLI/System/NotificationPushServer";
 const XSI: &str = "xmlns=\"http://schema.broadsoft.com/xsi\"";
 
@@ -135,6 +137,83 @@ fn calls() -> Result<()> {
         let few = logged()?;
         ensure!(few == 10, "{few} entries");
         Ok(())
+    })?;
+    effects.finish()
+}
+
+#[test]
+fn signalling() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/application_server.rs::signalling");
+    let (alice, bo) = (lab.subscriber(0), lab.subscriber(1));
+    for (context, command) in [
+        ("ServiceProvider", "add north isEnterprise false"),
+        ("Group", "add north harbour"),
+        (
+            "User",
+            "add north harbour nils@north.example North Nils phoneNumber +12125557777 password nils-password",
+        ),
+    ] {
+        effects.run(&format!("AS_CLI/SubscriberMgmt/{context}"), command)?;
+    }
+    let nils = Account {
+        user_id: "nils@north.example".to_owned(),
+        password: "nils-password".to_owned(),
+        extension: "%2B12125557777".to_owned(),
+        enterprise: "north".to_owned(),
+    };
+    effects.run("ADP_CLI/Applications/Xsi-Actions/GeneralSettings", "set enableCallCorrelationID true")?;
+    let seen = |account: &Account, id: &str| -> Result<Response> {
+        lab.curl(account).get(&lab.user_url(account, &format!("calls/{id}")))?.expect_status(200)
+    };
+    let told = |called: &Account| -> Result<bool> {
+        let url = lab.user_url(&alice, &format!("calls/new?address={}", called.extension));
+        let call = lab.curl(&alice).header("X-Request-Id: follow-me-4711").post(&url)?.expect_status(201)?;
+        let calls = lab.curl(called).get(&lab.user_url(called, "calls"))?.expect_status(200)?;
+        let other = seen(called, calls.text_of("callId").context("no call at the other side")?)?;
+        let own = seen(&alice, call.text_of("callId").context("no callId")?)?;
+        hang_up(&lab, &alice)?;
+        ensure!(own.text_of("networkCallId") == Some("follow-me-4711"), "the one who calls: {own:?}");
+        Ok(other.text_of("networkCallId") == Some("follow-me-4711"))
+    };
+    let both = || Ok((told(&bo)?, told(&nils)?));
+    let (nobody, near, far) = ((false, false), (true, false), (false, true));
+    effects.see(SIP, "sendCallCorrelationIDAccess", "true", (nobody, near), both)?;
+    effects.see(SIP, "sendCallCorrelationIDNetwork", "true", (nobody, far), both)?;
+
+    let act = |account: &Account, id: &str, action: &str| -> Result<()> {
+        let url = lab.user_url(account, &format!("calls/{id}/{action}"));
+        lab.curl(account).put(&url)?.expect_status(200).map(drop)
+    };
+    let state = |id: &str| -> Result<String> {
+        Ok(seen(&alice, id)?.text_of("state").unwrap_or_default().to_owned())
+    };
+    let talks = || -> Result<String> {
+        let call = dial(&lab, &alice, &bo)?.expect_status(201)?;
+        let calls = lab.curl(&bo).get(&lab.user_url(&bo, "calls"))?.expect_status(200)?;
+        act(&bo, calls.text_of("callId").context("no call at the other side")?, "Talk")?;
+        Ok(call.text_of("callId").context("no callId")?.to_owned())
+    };
+    // Whether a call that was just held is still held right after it was retrieved.
+    let waits = || -> Result<bool> {
+        let id = talks()?;
+        act(&alice, &id, "Hold")?;
+        ensure!(state(&id)? == "Held", "the first time is done at once");
+        act(&alice, &id, "Talk")?;
+        let held = state(&id)? == "Held";
+        hang_up(&lab, &alice)?;
+        Ok(held)
+    };
+    effects.run(SIP, "set delayQuickReInviteMilliseconds 10000")?;
+    effects.see(SIP, "enableDelayQuickReInvite", "true", (false, true), waits)?;
+    let command = "set enableDelayQuickReInvite true delayQuickReInviteMilliseconds 2000";
+    effects.with(SIP, &["delayQuickReInviteMilliseconds"], command, || {
+        let id = talks()?;
+        lasts(seconds(2), seconds(10), || {
+            act(&alice, &id, "Hold")?;
+            act(&alice, &id, "Talk")?;
+            until("retrieved", || Ok(state(&id)? == "Active"))
+        })
     })?;
     effects.finish()
 }
@@ -389,13 +468,26 @@ fn pushes() -> Result<()> {
             carol.user_id
         ),
     )?;
-    let left = || -> Result<bool> {
-        let url = lab.user_url(&carol, "profile/PushNotificationRegistrations");
-        Ok(lab.curl(&carol).get(&url)?.expect_status(200)?.body.contains("<registrationId>"))
+    let left = |account: &Account| -> Result<bool> {
+        let url = lab.user_url(account, "profile/PushNotificationRegistrations");
+        Ok(lab.curl(account).get(&url)?.expect_status(200)?.body.contains("<registrationId>"))
     };
-    ensure!(left()?, "kept for ninety days");
+    ensure!(left(&carol)?, "kept for ninety days");
     effects.with(PUSH, &["maximumRegistrationAgeDays"], "set maximumRegistrationAgeDays 30", || {
-        until("dropped", || Ok(!left()?))
+        until("dropped", || Ok(!left(&carol)?))
+    })?;
+    effects.run(PUSH, "clear maximumRegistrationAgeDays")?;
+    // Those of ninety days and ten minutes ago are kept for half an hour more; older ones tell when that was looked at.
+    ensure!(registers("r-4", "com.example.phone")? == 201 && left(&carol)? && left(&bo)?, "registered");
+    for (account, milliseconds) in [(&carol, 90 * 86_400_000_i64 + 600_000), (&bo, 91 * 86_400_000)] {
+        let user = &account.user_id;
+        let set = format!("registered_at = unixepoch() * 1000 - {milliseconds}");
+        sql(&lab, &format!("UPDATE push_registrations SET {set} WHERE user_id = '{user}'"))?;
+    }
+    until("the older ones are dropped", || Ok(!left(&bo)?))?;
+    ensure!(left(&carol)?, "kept for longer");
+    effects.with(REGISTRATION, &["extensionTimeInSeconds"], "set extensionTimeInSeconds 0", || {
+        until("dropped", || Ok(!left(&carol)?))
     })?;
     effects.finish()
 }

@@ -68,16 +68,32 @@ fn is_answered(port: u16, last: u8) -> Result<bool> {
     Ok(said.trim() == "True")
 }
 
-/// Holds the write lock of the application server's store until it is dropped: what writes gets no answer meanwhile.
+/// Holds a lock of the application server's store until it is dropped.
 struct Locked(Child);
 
 impl Locked {
+    /// The lock of writers: what writes gets no answer meanwhile.
     fn hold(lab: &Lab) -> Result<Self> {
         let script = "import sqlite3, sys\n\
             store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n\
             store.execute('BEGIN IMMEDIATE')\n\
             print('held', flush=True)\n\
             sys.stdin.read()";
+        Self::by(lab, script)
+    }
+
+    /// The locks of readers, as a machine that stands still in the middle of a checkpoint holds them: nothing that reads or
+    /// writes gets an answer meanwhile. They are bytes 123 to 127 of the WAL index (<https://sqlite.org/walformat.html>, 2.3.3).
+    fn silence(lab: &Lab) -> Result<Self> {
+        let script = "import fcntl, sys\n\
+            index = open(sys.argv[1] + '-shm', 'r+b')\n\
+            fcntl.lockf(index, fcntl.LOCK_EX, 5, 123)\n\
+            print('held', flush=True)\n\
+            sys.stdin.read()";
+        Self::by(lab, script)
+    }
+
+    fn by(lab: &Lab, script: &str) -> Result<Self> {
         let mut child = Command::new(python()?)
             .args(["-c", script])
             .arg(lab.data_dir.join("appserver/appserver.db"))

@@ -1,8 +1,8 @@
 //! `ADP_CLI/Applications/Xsi-Actions` and `Xsi-Events`, and the limits of `System/CommunicationUtility`.
 
-use crate::{device, lasts, seconds, until};
+use crate::{Locked, device, lasts, metric, seconds, until};
 use anyhow::{Context as _, Result, ensure};
-use openadp_suite::{Account, Effects, EventChannel, Lab};
+use openadp_suite::{Account, Effects, EventChannel, Lab, PATIENCE};
 use std::process::Command;
 use std::time::Instant;
 
@@ -52,6 +52,7 @@ fn actions() -> Result<()> {
         lab.curl(&alice).delete(&lab.user_url(&alice, &format!("calls/{own}")))?.expect_status(200)?;
         Ok(seen.text_of("networkCallId") == Some("follow-me-4711"))
     };
+    effects.run("AS_CLI/Interface/SIP", "set sendCallCorrelationIDAccess true")?;
     effects.see(ACTIONS, "enableCallCorrelationID", "true", (false, true), correlated)?;
     let credentials =
         || Ok(device(&lab, &alice, "Business Communicator - PC")?.text_of("userName").is_some());
@@ -247,6 +248,111 @@ fn silence() -> Result<()> {
     effects.with(INTEGRATION, &["eventQueueSize"], "set eventQueueSize 4", || {
         let ended = end_of(&unanswered("full")?)?;
         ensure!(ended == responsive, "{ended:?}");
+        Ok(())
+    })?;
+    effects.finish()
+}
+
+#[test]
+fn application_server() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::application_server");
+    let alice = lab.subscriber(0);
+    let profile = || lab.curl(&alice).get(&lab.user_url(&alice, "profile")).map(|answer| answer.status);
+    let failures = |kind: &str| metric(&lab, "xsi_application_server_failures_total", &format!("\"{kind}\""));
+    // What changes something, while nothing can be written: whether the store gave up first, after a second and more, or
+    // the time that was set.
+    let change = || -> Result<(bool, bool)> {
+        let before = (failures("unavailable")?, failures("timedOut")?);
+        let held = Locked::hold(&lab)?;
+        let body =
+            "<DoNotDisturb xmlns=\"http://schema.broadsoft.com/xsi\"><active>true</active></DoNotDisturb>";
+        let answer = lab.curl(&alice).body(body).put(&lab.user_url(&alice, "services/DoNotDisturb"))?;
+        drop(held);
+        let refused = answer.expect_status(503)?;
+        ensure!(refused.header("Retry-After").is_some(), "{refused:?}");
+        Ok((failures("unavailable")? > before.0, failures("timedOut")? > before.1))
+    };
+    effects.run(DEFAULTS, "set responseTimeoutInMilliseconds 1800")?;
+    until("the store gives up by itself", || Ok(change()?.0))?;
+    effects.with(
+        DEFAULTS,
+        &["responseTimeoutInMilliseconds"],
+        "set responseTimeoutInMilliseconds 100",
+        || {
+            for _ in 0..3 {
+                ensure!(change()? == (false, true), "no answer is waited for that long");
+            }
+            Ok(())
+        },
+    )?;
+
+    // What only reads, while nothing can be read. Who asks is known from before, unless something was written meanwhile.
+    let again = || -> Result<bool> {
+        let began = Instant::now();
+        loop {
+            let count = || metric(&lab, "xsi_application_server_retries_total", "");
+            until("served", || Ok(profile()? == 200))?;
+            let before = (failures("timedOut")?, count()?);
+            let silent = Locked::silence(&lab)?;
+            ensure!(profile()? == 503, "served by whom?");
+            drop(silent);
+            if failures("timedOut")? > before.0 {
+                return Ok(count()? > before.1);
+            }
+            ensure!(began.elapsed() < PATIENCE, "nobody was known");
+        }
+    };
+    effects.see(DEFAULTS, "retries", "0", (true, false), again)?;
+    effects.run(DEFAULTS, "clear responseTimeoutInMilliseconds")?;
+    until("served", || Ok(profile()? == 200))?;
+
+    let user = format!("user/{}", alice.user_id);
+    let channel = lab.channel(&alice, "named")?;
+    let id = channel.subscribe(&user, "Advanced Call", "named")?;
+    let stored = || {
+        let url = format!("{}/v2.0/subscription/{id}", lab.text("xsi_events"));
+        lab.curl(&alice).get(&url).map(|answer| answer.status)
+    };
+    ensure!(stored()? == 200, "there");
+    effects.with(
+        EVENTS,
+        &["callControlApplicationName"],
+        "set callControlApplicationName com.example.events",
+        || {
+            channel.wait_for("SubscriptionTerminatedEvent")?;
+            let status = stored()?;
+            ensure!(status == 403, "made under another name: {status}");
+            channel.subscribe(&user, "Advanced Call", "named")?;
+            channel.wait_for("CallSubscriptionEvent")
+        },
+    )?;
+    drop(channel);
+
+    // Channels whose connections end while nothing can be written: each has to be forgotten by the store. A lease that is
+    // renewed at this moment counts too.
+    let gauge = |name: &str| metric(&lab, name, "");
+    let busy = || -> Result<u64> {
+        until("no channel is left", || Ok(gauge("xsi_channels_open")? == 0))?;
+        let channels =
+            (0..8).map(|n| lab.channel(&alice, &format!("set-{n}"))).collect::<Result<Vec<_>>>()?;
+        until("nothing is under way", || Ok(gauge("xsi_event_handlers_busy")? == 0))?;
+        let held = Locked::hold(&lab)?;
+        drop(channels);
+        let mut most = 0;
+        until("all connections are gone", || {
+            most = gauge("xsi_event_handlers_busy")?.max(most);
+            Ok(gauge("xsi_channels_open")? == 0)
+        })?;
+        most = gauge("xsi_event_handlers_busy")?.max(most);
+        drop(held);
+        Ok(most)
+    };
+    let many = busy()?;
+    ensure!(many > 2, "{many} at once");
+    effects.with(INTEGRATION, &["eventHandlerThreadCount"], "set eventHandlerThreadCount 1", || {
+        let few = busy()?;
+        ensure!((1..=2).contains(&few), "{few} at once");
         Ok(())
     })?;
     effects.finish()

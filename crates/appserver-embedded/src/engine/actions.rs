@@ -253,6 +253,7 @@ fn hold(board: &mut Board, id: &CallId) {
     let now = board.now;
     board.edit(id, |half| {
         half.holding = true;
+        half.changed_at = Some(now);
         half.call.held_time = Some(now);
     });
     board.refresh(id);
@@ -263,7 +264,10 @@ fn hold(board: &mut Board, id: &CallId) {
 fn retrieve(board: &mut Board, user: &UserId, id: &CallId) {
     hold_others(board, user, Some(id));
     let now = board.now;
-    board.edit(id, |half| half.end_hold(now));
+    board.edit(id, |half| {
+        half.changed_at = Some(now);
+        half.end_hold(now);
+    });
     board.refresh(id);
     board.emit(id, CallEventKind::Retrieved);
     tell_peer(board, id);

@@ -125,6 +125,31 @@ pub(crate) struct Half {
     pub(crate) hops: u32,
     /// Free text of the client that started it.
     pub(crate) info: Option<String>,
+    /// When its owner last held or retrieved it.
+    #[serde(default)]
+    pub(crate) changed_at: Option<i64>,
+}
+
+/// The id that a client's request follows its call with, and who is told it beside the one who asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Correlation {
+    pub(crate) id: String,
+    /// Called parties of the same enterprise.
+    pub(crate) access: bool,
+    /// Called parties that a network lies between.
+    pub(crate) network: bool,
+}
+
+impl Correlation {
+    /// The id, for somebody who may know it.
+    fn told(&self, personality: CallPersonality, remote: &RemoteParty) -> Option<String> {
+        let told = match personality {
+            CallPersonality::ClickToDial | CallPersonality::Originator => true,
+            CallPersonality::Terminator if remote.call_type == CallType::Network => self.network,
+            CallPersonality::Terminator => self.access,
+        };
+        told.then(|| self.id.clone())
+    }
 }
 
 /// Limits of the engine.
@@ -173,7 +198,7 @@ pub(crate) struct Board {
     pub(crate) now: i64,
     pub(crate) limits: Limits,
     /// Network call id of the halves that are made, in place of one made up.
-    pub(crate) correlation: Option<String>,
+    pub(crate) correlation: Option<Correlation>,
     halves: BTreeMap<CallId, Half>,
     parties: BTreeMap<UserId, Party>,
     /// Number of the next half of each link.
@@ -276,7 +301,8 @@ impl Board {
             external_tracking_id: format!("{link}:1"),
             network_call_id: self
                 .correlation
-                .clone()
+                .as_ref()
+                .and_then(|correlation| correlation.told(personality, &remote))
                 .unwrap_or_else(|| format!("BW{link}-{}@openadp", self.now)),
             personality,
             state: CallState::Alerting,
@@ -304,6 +330,7 @@ impl Board {
             logged: false,
             hops,
             info: None,
+            changed_at: None,
         };
         self.halves.insert(id.clone(), half);
         id

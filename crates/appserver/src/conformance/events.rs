@@ -190,6 +190,7 @@ pub async fn subscriptions(fixture: &dyn Fixture) {
         package: package.to_owned(),
         channel_set_id: "set".to_owned(),
         application_id: application.map(str::to_owned),
+        call_control: "com.example.events".to_owned(),
         expires_at: Some(now(&one) + 3_600_000),
         sequence_reserved: 0,
     };

@@ -7,7 +7,7 @@ use crate::convert;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use openadp_appserver::{Event, FeedEvent, PortError};
+use openadp_appserver::{Event, FeedEvent, PortError, SubscriptionRecord};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,8 +16,6 @@ use tokio_util::task::TaskTracker;
 
 /// Events read at once.
 const FEED_BATCH: usize = 256;
-/// Calls of ports under way at once: enough to hide their latency, few enough to leave requests room.
-const ERRANDS: usize = 64;
 /// Between two tries when the application server does not answer.
 const RETRY: Duration = Duration::from_millis(200);
 /// Without any wake-up the feed and the store are looked at this often, in case one was lost.
@@ -123,10 +121,15 @@ async fn follow_store(hub: &Hub) {
         };
         match read.await {
             Ok((channels, subscriptions)) => {
+                let (subscriptions, others) = routed_here(hub, subscriptions);
                 hub.step(|machine, now| {
                     machine.synchronise(now, generation, channels, subscriptions, REMOTE_HOLD_MILLIS);
                 });
                 hub.set_ready();
+                // Their clients were told just now.
+                for subscription in others {
+                    errand_forget(hub, &subscription).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "channels and subscriptions cannot be read");
@@ -142,13 +145,26 @@ async fn follow_store(hub: &Hub) {
     }
 }
 
+/// The subscriptions whose events come to nodes of this name, and the ids of those that came here under a former one.
+fn routed_here(hub: &Hub, subscriptions: Vec<SubscriptionRecord>) -> (Vec<SubscriptionRecord>, Vec<String>) {
+    let general = hub.general();
+    let (here, others): (Vec<_>, Vec<_>) = subscriptions
+        .into_iter()
+        .partition(|record| record.call_control == general.call_control_application_name);
+    let formerly =
+        |record: &SubscriptionRecord| hub.look(|machine| machine.holds_subscription(&record.subscription_id));
+    let others = others.into_iter().filter(formerly).map(|record| record.subscription_id).collect();
+    (here, others)
+}
+
 async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
     let mut errands: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     let mut answers: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     let mut alive = tokio::time::interval(LEASE_PERIOD);
     alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut busy = 0;
     loop {
-        while errands.len() < ERRANDS
+        while errands.len() < hub.handlers()
             && let Some(work) = hub.take_work()
         {
             match work {
@@ -162,6 +178,10 @@ async fn drive(hub: Arc<Hub>, shutdown: CancellationToken) {
                 }
                 Work::Machine(output) => errands.push(Box::pin(errand(hub.clone(), output))),
             }
+        }
+        if busy != errands.len() {
+            busy = errands.len();
+            metrics::gauge!("xsi_event_handlers_busy").set(as_gauge(busy));
         }
         let due = hub.deadline().map(|at| {
             let wait = u64::try_from(at - hub.now()).unwrap_or(0);
@@ -231,12 +251,7 @@ async fn errand(hub: Arc<Hub>, output: Output) {
                 tracing::warn!(error = %chain(&error), "a channel cannot be removed");
             }
         }
-        Output::ForgetSubscription { subscription } => {
-            match hub.ports.subscriptions.remove_subscription(&subscription).await {
-                Ok(_) | Err(PortError::NotFound { .. }) => {}
-                Err(error) => tracing::warn!(error = %chain(&error), "a subscription cannot be removed"),
-            }
-        }
+        Output::ForgetSubscription { subscription } => errand_forget(&hub, &subscription).await,
         Output::Reserve { subscription, count } => {
             let reserved = hub.ports.subscriptions.reserve_sequence(&subscription, count).await;
             match reserved {
@@ -255,6 +270,13 @@ async fn errand(hub: Arc<Hub>, output: Output) {
         }
         // The hub wrote these itself.
         Output::Close { .. } | Output::Send { .. } => {}
+    }
+}
+
+async fn errand_forget(hub: &Hub, subscription: &str) {
+    match hub.ports.subscriptions.remove_subscription(subscription).await {
+        Ok(_) | Err(PortError::NotFound { .. }) => {}
+        Err(error) => tracing::warn!(error = %chain(&error), "a subscription cannot be removed"),
     }
 }
 

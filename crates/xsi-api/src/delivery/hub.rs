@@ -82,6 +82,10 @@ impl Hub {
     pub(crate) fn general(&self) -> Arc<EventsGeneral> {
         self.general.load()
     }
+    /// How much of what delivery asks of the application server may be under way at once.
+    pub(super) fn handlers(&self) -> usize {
+        self.integration.load().event_handler_thread_count.max(1)
+    }
     /// Says that the feed's position and the store's records are known.
     pub(super) fn set_ready(&self) {
         self.ready.send_replace(true);

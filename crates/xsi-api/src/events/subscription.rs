@@ -94,6 +94,7 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
         package: packages.to_record(),
         channel_set_id: set,
         application_id,
+        call_control: settings.call_control_application_name.clone(),
         expires_at: life.expires_at,
         sequence_reserved: 0,
     };
@@ -148,7 +149,8 @@ async fn exists(call: &Call<'_>, target: &SubscriptionTarget) -> Result<(), ApiE
 /// The principal's own subscription.
 async fn own(call: &Call<'_>, id: &str) -> Result<SubscriptionRecord, ApiError> {
     let record = call.api.ports.subscriptions.subscription(id).await?;
-    if record.owner == call.owner() { Ok(record) } else { Err(ApiError::SubscriptionNotFound) }
+    let here = record.call_control == call.api.hub.general().call_control_application_name;
+    if here && record.owner == call.owner() { Ok(record) } else { Err(ApiError::SubscriptionNotFound) }
 }
 
 /// One subscription.
@@ -189,6 +191,7 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
         return Err(ApiError::Forbidden);
     }
     let now = call.api.hub.now();
+    let general = call.api.hub.general();
     let fits = |record: &SubscriptionRecord| {
         let (kind, target, parent) = target_parts(&record.target);
         let same = |name: &str, value: Option<&str>| {
@@ -197,6 +200,7 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
                 .is_none_or(|wanted| value.is_some_and(|value| value.eq_ignore_ascii_case(wanted)))
         };
         record.owner == owner
+            && record.call_control == general.call_control_application_name
             && same("targetId", target)
             && same("targetGrpParentId", parent)
             && same("targetEntityType", Some(kind))

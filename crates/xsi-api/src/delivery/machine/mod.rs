@@ -162,6 +162,10 @@ impl Machine {
     pub(crate) fn subscriptions_of(&self, owner: &Owner) -> usize {
         self.sets.iter().filter(|(key, _)| key.owner == *owner).map(|(_, set)| set.subscriptions.len()).sum()
     }
+    /// Whether a subscription is known here.
+    pub(crate) fn holds_subscription(&self, id: &str) -> bool {
+        self.subscriptions.contains_key(id)
+    }
     /// All channels whose connections are here.
     pub(crate) fn local_channels(&self) -> Vec<Id> {
         self.channels.keys().cloned().collect()

@@ -39,6 +39,7 @@ pub(super) fn subscription(id: &str, set: &str, package: &str) -> SubscriptionRe
         package: package.to_owned(),
         channel_set_id: set.to_owned(),
         application_id: Some("app".to_owned()),
+        call_control: "com.broadsoft.xsi-events".to_owned(),
         expires_at: Some(3_600_000),
         sequence_reserved: 0,
     }
