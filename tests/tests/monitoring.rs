@@ -379,3 +379,19 @@ fn a_locked_node_fails_its_health_check_first_and_refuses_then() -> Result<()> {
     host.until(&format!("{TABLE} list"), |text| !text.contains("nodeLocked"))?;
     Ok(())
 }
+
+/// What there is to do now, of a machine that has some memory in use and of one process.
+#[test]
+fn the_load_is_shown() -> Result<()> {
+    let host = Host::start()?;
+    let report =
+        host.until("ADP_CLI/Monitoring/Report> qcurrent", |text| text.contains("processes = 1\n"))?;
+    let value = |name: &str| -> Result<f64> {
+        let line = report.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(" = "));
+        line.with_context(|| format!("no {name}: {report}"))?.parse().context("a number")
+    };
+    let memory = value("percentMemoryInUse")?;
+    ensure!(memory > 0.0 && memory <= 100.0 && value("loadAverage")? >= 0.0, "{report}");
+    ensure!(value("eventChannels")?.abs() < 0.5 && !report.contains("...Done"), "{report}");
+    Ok(())
+}

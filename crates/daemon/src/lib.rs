@@ -34,7 +34,7 @@ pub use generate::generate;
 pub use lock::NodeLock;
 pub use logging::{FileOutput, JournaldOutput, SyslogOutput};
 pub use managed::{ArchiveLimits, ManagedObjects};
-pub use monitoring::{AlarmMonitoring, AlarmsTable, live_lines};
+pub use monitoring::{AlarmMonitoring, AlarmsTable, Report, live_lines};
 pub use node::{Node, Prepared, StartError};
 pub use openadp_listener::Filter;
 pub use openadp_webcontainer::{ApplicationSpec, BuildError, Host};

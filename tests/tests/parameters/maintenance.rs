@@ -1,13 +1,16 @@
 //! `ADP_CLI/Maintenance` and `ADP_CLI/Monitoring`.
 
 use crate::until;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use openadp_suite::{Curl, Effects, Lab, python};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const OBJECTS: &str = "ADP_CLI/Maintenance/ManagedObjects";
 const LIMITS: &str = "ADP_CLI/Maintenance/ManagedObjects/ArchiveLimits";
+const AGENT: &str = "ADP_CLI/Interface/SNMP/Agent";
+const DESTINATIONS: &str = "ADP_CLI/Interface/SNMP/Agent/TrapDestinations";
 const ALARM: &str = "ADP_CLI/Monitoring/Alarm";
 
 /// An archive with a page and whatever the script makes of `data`, by Python's own library.
@@ -106,4 +109,99 @@ fn alarms() -> Result<()> {
         until("what was there is set aside", || Ok(earlier.exists()))
     })?;
     effects.finish()
+}
+
+#[test]
+fn traps() -> Result<()> {
+    const FILE: &str = "ADP_CLI/System/Logging/OutputChannels/File";
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/maintenance.rs::traps");
+    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    receiver.set_nonblocking(true)?;
+    let port = receiver.local_addr()?.port();
+    let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    let changes = || -> Result<usize> {
+        let history = lab.administer(&["ADP_CLI/Monitoring/Alarm/AlarmsTable> listHistory 100000"])?;
+        Ok(history.matches("bwConfigurationChanged").count())
+    };
+    // What came until a change of the settings stands in the history of alarms, which is written after the trap was sent.
+    let next = std::cell::Cell::new(1_024);
+    let told = || -> Result<Vec<(Vec<u8>, SocketAddr)>> {
+        let (mut traps, mut buffer) = (Vec::new(), [0; 4_096]);
+        while receiver.recv_from(&mut buffer).is_ok() {}
+        let before = changes()?;
+        next.set(next.get() + 1);
+        done(&lab, &format!("{ALARM}> set historyKibibytes {}", next.get()))?;
+        until("the change is told", || Ok(changes()? > before))?;
+        while let Ok((length, from)) = receiver.recv_from(&mut buffer) {
+            traps.push((buffer[..length].to_vec(), from));
+        }
+        Ok(traps)
+    };
+    let comes = || Ok(!told()?.is_empty());
+    effects.see_rows(
+        DESTINATIONS,
+        &["address", "port"],
+        (&format!("add 127.0.0.1 {port}"), &format!("delete 127.0.0.1 {port}")),
+        (false, true),
+        comes,
+    )?;
+    effects.run(DESTINATIONS, &format!("add 127.0.0.1 {port}"))?;
+    // Version 2c, the community, an SNMPv2-Trap, and alarmActiveState of the Alarm MIB.
+    let head = [&[2, 1, 1, 4, 10][..], b"between-us", &[0xa7]].concat();
+    let state = [6, 8, 0x2b, 6, 1, 2, 1, 118, 0, 2];
+    effects.with(AGENT, &["trapCommunity"], "set trapCommunity between-us", || {
+        let traps = told()?;
+        let fits = |bytes: &[u8]| has(bytes, &head) && has(bytes, &state) && has(bytes, b"revision=");
+        let trap = traps.iter().find(|(bytes, _)| fits(bytes));
+        let (bytes, _) = trap.with_context(|| format!("no such trap: {traps:?}"))?;
+        // Somebody else's reader of the encoding takes all of it.
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("trap");
+        std::fs::write(&file, bytes)?;
+        let output =
+            Command::new("openssl").args(["asn1parse", "-inform", "DER", "-in"]).arg(&file).output()?;
+        let read = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{output:?}");
+        for part in [":between-us", "cont [ 7 ]", ":1.3.6.1.2.1.118.0.2\n", ":1.3.6.1.6.3.1.1.4.1.0\n"] {
+            ensure!(read.contains(part), "no {part}: {read}");
+        }
+        Ok(())
+    })?;
+    effects.with(AGENT, &["trapSourceAddress"], "set trapSourceAddress 127.0.0.7", || {
+        let traps = told()?;
+        ensure!(traps.iter().any(|(_, from)| from.ip() == Ipv4Addr::new(127, 0, 0, 7)), "{traps:?}");
+        Ok(())
+    })?;
+    effects.see(AGENT, "disableV2", "true", (true, false), comes)?;
+    let name = [6, 8, 0x2b, 6, 1, 2, 1, 1, 5, 0];
+    let named = || Ok(told()?.iter().any(|(bytes, _)| has(bytes, &name)));
+    effects.see(AGENT, "hostMibII", "true", (false, true), named)?;
+    // A folder that cannot be made is named in its alarm.
+    let latin = || -> Result<bool> {
+        let mut found = None;
+        done(&lab, &format!("{FILE}> set enabled true directory /proc/f\u{fc}r"))?;
+        until("the output fails", || {
+            // Its line of the log finds the output failing.
+            next.set(next.get() + 1);
+            done(&lab, &format!("{ALARM}> set historyKibibytes {}", next.get()))?;
+            let mut buffer = [0; 4_096];
+            while let Ok(length) = receiver.recv(&mut buffer) {
+                let bytes = buffer[..length].to_vec();
+                found = found.take().or_else(|| has(&bytes, b"/proc/f").then_some(bytes));
+            }
+            Ok(found.is_some())
+        })?;
+        done(&lab, &format!("{FILE}> set enabled false"))?;
+        Ok(has(&found.unwrap_or_default(), b"/proc/f\xfcr"))
+    };
+    effects.see(AGENT, "encoding", "UTF-8", (true, false), latin)?;
+    effects.finish()
+}
+
+/// A command that is no part of what is tested.
+fn done(lab: &Lab, line: &str) -> Result<()> {
+    let printed = lab.administer(&[line])?;
+    ensure!(printed.contains("...Done"), "{line}: {printed}");
+    Ok(())
 }

@@ -37,7 +37,9 @@ pub(super) struct RotatingFile {
 
 impl RotatingFile {
     pub(super) fn open(config: FileConfig, process: &str) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o750).create(&config.directory)?;
+        DirBuilder::new().recursive(true).mode(0o750).create(&config.directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", config.directory.display()))
+        })?;
         for number in 1..=MAX_ALIKE {
             let name = if number == 1 { process.to_owned() } else { format!("{process}-{number}") };
             let lock = private()

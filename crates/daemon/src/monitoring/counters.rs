@@ -84,6 +84,7 @@ pub(crate) const COUNTED: &[Counted] = counted! {
     "nps_pushes_waiting": "Pushes that wait for their turn",
     "nps_retries_total": "Pushes that were tried again",
     "nps_token_failures_total": "Access tokens that could not be had",
+    "snmp_traps_total": "Traps of alarms, by result",
     "stale_accounts_total": "Times that what was known of an account was used, since the application server could not say",
     "tls_configurations_built_total": "TLS configurations made after changes of settings",
     "token_cache_total": "Tokens looked up among those checked before, by result",
@@ -151,7 +152,7 @@ components! {
     /// Counters of the push server.
     NpsCounters: "Monitoring/PM/NotificationPushServer", &["nps_"];
     /// Counters of every process.
-    SystemCounters: "Monitoring/PM/System", &["alarms_", "log_", "node_"];
+    SystemCounters: "Monitoring/PM/System", &["alarms_", "log_", "node_", "snmp_"];
     /// Counters of the web container.
     WebContainerCounters: "Monitoring/PM/WebContainer", &["http_"];
     /// Counters of Xsi-Actions and Xsi-Events.
@@ -159,7 +160,7 @@ components! {
 }
 
 /// Name and labels of a sample, and its value. Quantiles and buckets are for Prometheus.
-fn sample(line: &str) -> Option<(&str, f64)> {
+pub(super) fn sample(line: &str) -> Option<(&str, f64)> {
     if line.starts_with('#') || line.contains("quantile=\"") || line.contains("le=\"") {
         return None;
     }

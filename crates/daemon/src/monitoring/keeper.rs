@@ -1,7 +1,8 @@
 //! Writes what is raised in this process, and looks after the data directory and the settings.
 
-use super::AlarmMonitoring;
+use super::{AlarmMonitoring, traps};
 use crate::managed;
+use crate::settings::{SnmpAgent, TrapDestination};
 use openadp_alarms::{
     APPLICATION_STATE_CHANGED, AlarmFiles, CONFIGURATION_CHANGED, DATA_DIRECTORY_NOT_WRITABLE,
     DISK_SPACE_LOW, SETTINGS_PROBLEM, board,
@@ -11,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,9 @@ pub(crate) struct Keeper {
     files: AlarmFiles,
     cleared: Option<OffsetDateTime>,
     problems: Vec<(String, String)>,
+    began: Instant,
+    /// Number of the last trap.
+    traps: u32,
 }
 
 impl Keeper {
@@ -38,7 +42,15 @@ impl Keeper {
     pub(crate) fn new(data_dir: &Path, name: &str, store: Arc<Store>) -> io::Result<Self> {
         let files = AlarmFiles::open(data_dir, name)?;
         let cleared = store.get::<AlarmMonitoring>().cleared();
-        Ok(Self { data_dir: data_dir.to_owned(), store, files, cleared, problems: Vec::new() })
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            store,
+            files,
+            cleared,
+            problems: Vec::new(),
+            began: Instant::now(),
+            traps: 0,
+        })
     }
 
     /// Runs until `shutdown`, and then writes what is left.
@@ -114,11 +126,17 @@ impl Keeper {
         self.problems = problems;
     }
 
-    fn write(&self) -> io::Result<()> {
-        let kibibytes = self.store.get::<AlarmMonitoring>().history_kibibytes;
+    fn write(&mut self) -> io::Result<()> {
+        let snapshot = self.store.current();
         self.files.write_active(&board().raised())?;
         let events = board().take_events();
-        if events.is_empty() { Ok(()) } else { self.files.append(&events, u64::from(kibibytes) * 1024) }
+        if events.is_empty() {
+            return Ok(());
+        }
+        let (agent, destinations) = (snapshot.get::<SnmpAgent>(), snapshot.rows::<TrapDestination>());
+        traps::send(&events, &agent, &destinations, self.began.elapsed(), &mut self.traps);
+        let kibibytes = snapshot.get::<AlarmMonitoring>().history_kibibytes;
+        self.files.append(&events, u64::from(kibibytes) * 1024)
     }
 }
 
