@@ -183,11 +183,13 @@ fn traps() -> Result<()> {
         let mut found = None;
         done(&lab, &format!("{FILE}> set enabled true directory /proc/f\u{fc}r"))?;
         until("the output fails", || {
-            let traps = told()?;
-            found = traps.into_iter().map(|(bytes, _)| bytes).find(|bytes| has(bytes, b"/proc/f"));
-            if found.is_none() {
-                done(&lab, &format!("{FILE}> set enabled false"))?;
-                done(&lab, &format!("{FILE}> set enabled true"))?;
+            // Its line of the log finds the output failing.
+            next.set(next.get() + 1);
+            done(&lab, &format!("{ALARM}> set historyKibibytes {}", next.get()))?;
+            let mut buffer = [0; 4_096];
+            while let Ok(length) = receiver.recv(&mut buffer) {
+                let bytes = buffer[..length].to_vec();
+                found = found.take().or_else(|| has(&bytes, b"/proc/f").then_some(bytes));
             }
             Ok(found.is_some())
         })?;
