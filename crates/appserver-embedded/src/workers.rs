@@ -6,6 +6,7 @@ use crate::{Shared, calls, events, feed, subscriptions};
 use openadp_appserver::PortResult;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Longest sleep, in case the clock jumps.
@@ -112,15 +113,33 @@ pub(crate) async fn housekeep(shared: &Shared) -> PortResult<()> {
     tx.commit().await
 }
 
-/// Keeps house until shutdown.
+/// Keeps house until shutdown: again and again, and when what may stay changes.
 pub(crate) async fn housekeeping(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let limits = || {
+        let retention: EventRetention = shared.settings.get();
+        let push: PushNotification = shared.settings.get();
+        (retention.retention, retention.maximum_events, push.maximum_registration_age_days)
+    };
+    let mut changes = shared.settings.watch();
+    let mut known = limits();
+    let mut due = Instant::now() + HOUSEKEEPING_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
+            () = tokio::time::sleep_until(due) => {}
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if limits() == known {
+                    continue;
+                }
+            }
         }
+        known = limits();
         if let Err(error) = housekeep(&shared).await {
             tracing::warn!(%error, "housekeeping failed");
         }
+        due = Instant::now() + HOUSEKEEPING_EVERY;
     }
 }

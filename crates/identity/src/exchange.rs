@@ -7,7 +7,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use openadp_outgoing::{Addresses, Connector, Endpoint, Pool, PoolOptions, SendError, TlsSource, decoded};
-use openadp_settings::{Live, Store};
+use openadp_settings::{Live, Snapshot, Store};
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,15 +64,28 @@ impl Fault {
     }
 }
 
+/// Connections, and what the settings said of where they may go when they were made.
+#[derive(Default)]
+struct Pools {
+    all: HashMap<Endpoint, Pool>,
+    revision: u64,
+    rules: Addresses,
+}
+
 /// Asks providers.
 pub(crate) struct Exchange {
     breakers: Breakers,
     connector: Arc<Connector>,
     limits: Live<IdentityLimits>,
-    pools: Mutex<HashMap<Endpoint, Pool>>,
+    pools: Mutex<Pools>,
     shutdown: CancellationToken,
+    store: Arc<Store>,
     tasks: TaskTracker,
     ticks: Ticks,
+}
+
+fn rules(snapshot: &Snapshot, limits: &IdentityLimits) -> Addresses {
+    Addresses::of(snapshot, !limits.private_addresses)
 }
 
 impl Exchange {
@@ -85,13 +98,14 @@ impl Exchange {
     ) -> Self {
         let limits: Live<IdentityLimits> = store.live();
         let (followed, private) = (store.clone(), limits.clone());
-        let rules = move || Addresses::of(&followed.current(), !private.load().private_addresses);
+        let now = move || rules(&followed.current(), &private.load());
         Self {
             breakers: Breakers::default(),
-            connector: Arc::new(Connector::new(tls, rules)),
+            connector: Arc::new(Connector::new(tls, now)),
             limits,
             pools: Mutex::default(),
             shutdown,
+            store: store.clone(),
             tasks,
             ticks,
         }
@@ -160,12 +174,21 @@ impl Exchange {
     fn pool(&self, url: &Url) -> Result<Pool, Fault> {
         let endpoint = Endpoint::of(url).ok_or_else(|| Fault::new("url", "the URL has no host"))?;
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if pools.len() >= HOSTS && !pools.contains_key(&endpoint) {
-            pools.clear();
+        let snapshot = self.store.current();
+        if pools.revision != snapshot.revision() {
+            let rules = rules(&snapshot, &self.limits.load());
+            // What is connected may be where nothing may go any more.
+            if pools.rules != rules {
+                pools.all.clear();
+            }
+            (pools.revision, pools.rules) = (snapshot.revision(), rules);
+        }
+        if pools.all.len() >= HOSTS && !pools.all.contains_key(&endpoint) {
+            pools.all.clear();
         }
         let made =
             || Pool::new(endpoint.clone(), self.connector.clone(), self.tasks.clone(), self.shutdown.clone());
-        Ok(pools.entry(endpoint.clone()).or_insert_with(made).clone())
+        Ok(pools.all.entry(endpoint.clone()).or_insert_with(made).clone())
     }
 }
 

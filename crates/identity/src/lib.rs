@@ -287,8 +287,11 @@ impl Identities {
             return Some((provider.clone(), issuer.unwrap_or(&provider.issuer_name).to_owned()));
         }
         // An issuer that the federation service knows is asked about where the Cisco provider is.
-        let issuer = issuer?;
-        let federated = self.0.federation.load().clusters.iter().any(|cluster| cluster.issuer == issuer);
+        // It is taken only where it is asked now: whom another one vouched for before is nobody.
+        let (issuer, asked) = (issuer?, config.federation.as_ref()?);
+        let known = self.0.federation.load();
+        let federated =
+            known.url == asked.url.as_str() && known.clusters.iter().any(|cluster| cluster.issuer == issuer);
         let cisco = config.providers.iter().find(|provider| provider.name == CISCO)?;
         federated.then(|| (cisco.clone(), issuer.to_owned()))
     }

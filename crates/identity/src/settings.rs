@@ -39,8 +39,8 @@ context! {
         /// Most bytes of an answer of the identity provider, after decompression; a longer one is refused.
         pub max_body_bytes: u32 = Parameter::new("ciResponseBodyMaxSizeInBytes", Kind::integer(1024, 1_048_576))
             .default("65536").unit("bytes");
-        /// Organisations whose users get tokens, by id and separated by blanks; empty for all that the identity provider
-        /// vouches for. Those of Partners are taken besides.
+        /// Organisations whose users get tokens, by id and separated by blanks; those of Partners are taken besides. While
+        /// neither names one, the users of all get tokens that the identity provider vouches for.
         pub organizations: String = Parameter::new("allowedOrganizations", WORDS);
     }
 }

@@ -30,6 +30,13 @@ pub struct Addresses {
     names: Vec<OutgoingName>,
 }
 
+impl PartialEq for Addresses {
+    fn eq(&self, other: &Self) -> bool {
+        let row = |row: &OutgoingName| (row.name.to_ascii_lowercase(), row.address, row.port);
+        self.public_only == other.public_only && self.names.iter().map(row).eq(other.names.iter().map(row))
+    }
+}
+
 impl Addresses {
     /// What the settings say.
     pub fn of(snapshot: &Snapshot, public_only: bool) -> Self {

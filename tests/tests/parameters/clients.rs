@@ -47,6 +47,7 @@ fn rules(
 ) -> Result<()> {
     let below = |name: &str| format!("{kind}/SSLCommonSettings/ClientAuthentication/{name}");
     let (lists, settings) = (below("RevocationLists"), below("RevocationSettings"));
+    effects.see(&settings, "requireList", "true", (true, false), &serves)?;
     effects.see_rows(
         &lists,
         &["alias"],

@@ -3,11 +3,15 @@
 
 mod application_server;
 mod authservice;
+mod callers;
 mod clients;
 mod cti;
 mod dms;
 mod dms_identity;
+mod farm;
 mod http;
+mod identity;
+mod logging;
 mod maintenance;
 mod management;
 mod nps;

@@ -1,13 +1,14 @@
 //! `ADP_CLI/Maintenance` and `ADP_CLI/Monitoring`.
 
-use crate::until;
+use crate::{metric, until};
 use anyhow::{Result, ensure};
-use openadp_suite::{Curl, Effects, Lab, python};
+use openadp_suite::{Curl, Effects, Lab, Plain, python};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const OBJECTS: &str = "ADP_CLI/Maintenance/ManagedObjects";
 const LIMITS: &str = "ADP_CLI/Maintenance/ManagedObjects/ArchiveLimits";
+const LOCK: &str = "ADP_CLI/Maintenance/ManagedObjects/Lock";
 const ALARM: &str = "ADP_CLI/Monitoring/Alarm";
 
 /// An archive with a page and whatever the script makes of `data`, by Python's own library.
@@ -104,6 +105,37 @@ fn alarms() -> Result<()> {
     ensure!(!earlier.exists(), "a megabyte has room");
     effects.with(ALARM, &["historyKibibytes"], "set historyKibibytes 16", || {
         until("what was there is set aside", || Ok(earlier.exists()))
+    })?;
+    effects.finish()
+}
+
+/// A node on its way out of service, each phase as long as it is told to be.
+#[test]
+fn lock() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/maintenance.rs::lock");
+    let plain = Plain::open(&lab)?;
+    let health = lab.text("metrics").replace("/metrics", "/readyz");
+    let healthy = || Curl::new(lab.ca()).get(&health).map(|answer| answer.status == 200);
+    let ask = || plain.request("GET", "/authService/ping", &[], "");
+    effects.run(LOCK, "set healthCheckSeconds 3600 finishSeconds 3600")?;
+    ensure!(healthy()? && ask()?.status == 204, "it serves");
+    effects.by((OBJECTS, "lock;y"), LOCK, &["state"], || {
+        until("the health check fails", || Ok(!healthy()?))?;
+        ensure!(ask()?.status == 204, "load balancers are given an hour to see it");
+        Ok(())
+    })?;
+    let mut open = plain.connect()?;
+    effects.with(LOCK, &["healthCheckSeconds"], "set healthCheckSeconds 0", || {
+        until("new work is refused", || Ok(ask()?.status == 503))
+    })?;
+    effects.with(LOCK, &["retryAfterSeconds"], "set retryAfterSeconds 7", || {
+        until("clients are told when", || Ok(ask()?.header("Retry-After") == Some("7")))
+    })?;
+    ensure!(metric(&lab, "node_lock_phase", "")? == 2, "what is open has an hour");
+    effects.with(LOCK, &["finishSeconds"], "set finishSeconds 0", || {
+        open.until_end()?;
+        until("nothing is open", || Ok(metric(&lab, "node_lock_phase", "")? == 4))
     })?;
     effects.finish()
 }

@@ -399,7 +399,8 @@ fn timing(
         provider.clear_scripts();
         Ok(status == "unavailable")
     };
-    effects.see(context, "connectionTimeout", "100", (false, true), silent)
+    ensure!(!silent()?, "not given up");
+    effects.with(context, &["connectionTimeout"], "set connectionTimeout 100", || until("given up", silent))
 }
 
 #[test]
@@ -495,7 +496,10 @@ fn fcm() -> Result<()> {
         provider.clear_scripts();
         Ok(status == "unavailable")
     };
-    effects.see(FCM, "connectionTimeoutInMilliseconds", "100", (false, true), silent)?;
+    ensure!(!silent()?, "not given up");
+    let set = "set connectionTimeoutInMilliseconds 100";
+    effects.with(FCM, &["connectionTimeoutInMilliseconds"], set, || until("given up", silent))?;
+    effects.run(FCM, "clear connectionTimeoutInMilliseconds")?;
     effects.with(
         FCM,
         &["connectionIdleTimeoutInSeconds"],

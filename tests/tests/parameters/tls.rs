@@ -213,5 +213,20 @@ fn clients() -> Result<()> {
         Ok(output.stdout.starts_with(b"<"))
     };
     effects.see_rows(&trusts(CTI), &["alias"], commands, (true, false), answered)?;
+    // Public authorities, of which none signs anything for a test.
+    let public = format!("{SYSTEM}/Trusts/Defaults");
+    let listed = || -> Result<Vec<String>> {
+        let shown = lab.administer(&[&format!("{public}> get")])?;
+        let row = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        Ok(shown.lines().filter(|line| line.contains("[self-signed]")).filter_map(row).collect())
+    };
+    ensure!(listed()?.is_empty(), "they are imported first");
+    effects.with(&public, &["alias"], "importJavaCATrust", || {
+        let all = listed()?;
+        let first = all.first().context("no public authority")?;
+        lab.administer(&[&format!("{public}> deleteTrust {first}")])?;
+        ensure!(all.len() > 50 && listed()? == all.get(1..).unwrap_or_default(), "{all:?}");
+        Ok(())
+    })?;
     effects.finish()
 }

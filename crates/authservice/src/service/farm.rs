@@ -524,20 +524,25 @@ impl Farm {
 
     /// Looks at peers and schedule until the process ends.
     pub(crate) async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
-        let (mut peers, mut schedule) = (Instant::now(), Instant::now());
+        let (mut looked, mut planned, mut plan) = (None, None, None);
         let mut known = Vec::new();
+        let due = |last: Option<Instant>, period: Duration| last.is_none_or(|last| last.elapsed() >= period);
         loop {
-            if Instant::now() >= schedule {
+            // What the settings say now holds, not what they said when the last look ended.
+            let rotation = self.0.rotation.load();
+            let wanted = Some((rotation.period_in_days, rotation.publication_in_hours));
+            if due(planned, SCHEDULE) || wanted != plan {
                 self.rotate().await;
-                schedule = Instant::now() + SCHEDULE;
+                (planned, plan) = (Some(Instant::now()), wanted);
             }
             let now_known = self.peers();
-            if Instant::now() >= peers || now_known != known {
+            let poll = Duration::from_secs(self.0.access.load().poll_in_seconds.into());
+            if due(looked, poll) || now_known != known {
                 if !now_known.is_empty() {
                     self.look().await;
                 }
                 known = now_known;
-                peers = Instant::now() + Duration::from_secs(self.0.access.load().poll_in_seconds.into());
+                looked = Some(Instant::now());
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -16,8 +16,7 @@ pub(crate) const CHANNELS: &[Channel] = &[
     Channel { name: "ApplicationServer", targets: &["openadp_appserver_embedded", "openadp_appserver"] },
     Channel {
         name: "authenticationService",
-        // Who was given what and who was refused, whichever part found it.
-        targets: &["openadp_authservice", "openadp_token", "openadp_keystore", "audit"],
+        targets: &["openadp_authservice", "openadp_identity", "openadp_token", "openadp_keystore", "audit"],
     },
     Channel { name: "CTILog", targets: &["openadp_cti"] },
     Channel { name: "DMSLog", targets: &["openadp_dms"] },
@@ -55,18 +54,16 @@ pub(crate) fn channel(module: &str) -> &'static str {
 /// What is logged: the level of all, and those of the channels that have their own. Libraries below a warning say too much for
 /// a log of ours, some of it secret.
 pub(crate) fn directives(level: &str, snapshot: Option<&Snapshot>) -> String {
-    let mut text = format!("warn,openadp={level},access={level},audit={level},adp={level}");
+    let mut text = format!("warn,openadp={level},access={level},adp={level},audit={level}");
     let rows = snapshot.map(settings::input_channels).unwrap_or_default();
     for (name, enabled, severity) in rows {
-        let level = if enabled {
-            SEVERITIES.iter().find(|(known, _)| severity.as_deref() == Some(*known)).map(|(_, level)| *level)
-        } else {
-            Some("off")
-        };
+        let own =
+            SEVERITIES.iter().find(|(known, _)| severity.as_deref() == Some(*known)).map(|(_, level)| *level);
+        // Said of each: a channel whose modules lie below those of another one would have that one's.
+        let level = if enabled { own.unwrap_or(level) } else { "off" };
         let channel = CHANNELS.iter().find(|channel| channel.name.eq_ignore_ascii_case(&name));
-        if let (Some(level), Some(channel)) = (level, channel) {
-            text.extend(channel.targets.iter().map(|target| format!(",{target}={level}")));
-        }
+        let targets = channel.map_or(&[][..], |channel| channel.targets);
+        text.extend(targets.iter().map(|target| format!(",{target}={level}")));
     }
     text
 }
@@ -74,6 +71,25 @@ pub(crate) fn directives(level: &str, snapshot: Option<&Snapshot>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openadp_settings::{Author, Change, Edit, Registry, Store};
+    use std::collections::BTreeMap;
+    use time::OffsetDateTime;
+
+    #[test]
+    fn a_channel_below_another_has_its_own_level() {
+        let store = Store::in_memory(Registry::new([crate::MODULE]).unwrap());
+        let values = BTreeMap::from([("enabled".to_owned(), Some("false".to_owned()))]);
+        let context = "ADP_CLI/Applications/Xsi-Actions/Logging/InputChannels".to_owned();
+        let edits = vec![Edit::Set { context, key: vec!["XsiActionsLog".to_owned()], values }];
+        let change = Change { author: Author("tester".to_owned()), comment: None, edits, force: false };
+        store.commit(&change, OffsetDateTime::UNIX_EPOCH).unwrap();
+        let told = directives("info", Some(&store.current()));
+        let told: Vec<&str> = told.split(',').collect();
+        for wanted in ["openadp_xsi=off", "openadp_xsi::http::stream=info", "openadp_xsi_api::delivery=info"]
+        {
+            assert!(told.contains(&wanted), "{wanted} in {told:?}");
+        }
+    }
 
     #[test]
     fn every_module_has_the_channel_that_names_most_of_it() {
@@ -84,6 +100,8 @@ mod tests {
             ("openadp_listener::handshake", "TLS"),
             ("openadp_listener::accept", "Generic"),
             ("access", "AccessLog"),
+            ("audit", "authenticationService"),
+            ("openadp_identity::grants", "authenticationService"),
             ("openadp_xsix", "Generic"),
             ("hyper", "Generic"),
         ] {
