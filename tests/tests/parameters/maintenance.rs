@@ -178,7 +178,8 @@ fn traps() -> Result<()> {
     let name = [6, 8, 0x2b, 6, 1, 2, 1, 1, 5, 0];
     let named = || Ok(told()?.iter().any(|(bytes, _)| has(bytes, &name)));
     effects.see(AGENT, "hostMibII", "true", (false, true), named)?;
-    // A folder that cannot be made is named in its alarm.
+    // A folder that cannot be made is named in its alarm, once there is a line for it.
+    effects.run("ADP_CLI/System/Logging/InputChannels", "set Host severity Info")?;
     let latin = || -> Result<bool> {
         let mut found = None;
         done(&lab, &format!("{FILE}> set enabled true directory /proc/f\u{fc}r"))?;
