@@ -9,7 +9,7 @@ use crate::{Shared, events, late, outbox};
 use async_trait::async_trait;
 use openadp_appserver::{
     Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart,
-    CallState, DialOptions, Event, HookStatus, LogPage, PortError, PortResult, Service, UserId,
+    CallState, DialOptions, Event, HookStatus, LogPage, PortError, PortResult, Redirect, Service, UserId,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
@@ -27,6 +27,8 @@ struct StoredLog {
     number: Address,
     name: String,
     id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect: Option<Redirect>,
 }
 
 pub(crate) struct Calls {
@@ -122,6 +124,8 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
         let Some(kind) = crate::services::kind_of(&name) else { continue };
         party.apply(&Service { kind, settings: serde_json::from_str(&text).map_err(unreadable)? });
     }
+    // No device where a call may end: nobody is disturbed.
+    party.do_not_disturb |= !crate::devices::takes_calls(conn, user).await?;
     Ok(Some(party))
 }
 
@@ -329,8 +333,12 @@ fn kind_name(kind: CallLogKind) -> &'static str {
 }
 
 async fn store_log(tx: &mut WriteTx, user: &UserId, entry: &CallLogEntry, most: u32) -> PortResult<()> {
-    let log =
-        StoredLog { number: entry.number.clone(), name: entry.name.clone(), id: entry.call_log_id.clone() };
+    let log = StoredLog {
+        number: entry.number.clone(),
+        name: entry.name.clone(),
+        id: entry.call_log_id.clone(),
+        redirect: entry.redirect.clone(),
+    };
     sqlx::query("INSERT INTO call_logs (user_id, kind, time, log) VALUES (?, ?, ?, ?)")
         .bind(user.as_str())
         .bind(kind_name(entry.kind))
@@ -512,7 +520,8 @@ impl CallControl for Calls {
         .map_err(fault)?;
         let entries = rows.into_iter().map(|(time, text)| {
             let log: StoredLog = serde_json::from_str(&text).map_err(unreadable)?;
-            Ok(CallLogEntry { kind, number: log.number, name: log.name, time, call_log_id: log.id })
+            let StoredLog { number, name, id, redirect } = log;
+            Ok(CallLogEntry { kind, number, name, time, call_log_id: id, redirect })
         });
         let entries = entries.collect::<PortResult<_>>()?;
         Ok(LogPage { entries, total: usize::try_from(total).unwrap_or_default() })

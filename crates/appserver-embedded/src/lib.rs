@@ -20,6 +20,7 @@ mod feed;
 mod late;
 mod logins;
 mod management;
+mod messages;
 mod outbox;
 mod overload;
 mod password;
@@ -37,13 +38,17 @@ mod tree;
 mod workers;
 
 pub use db::OpenError;
-pub use management::{Administrators, Contacts, Diag, Groups, IpDeviceMgmt, ServiceProviders, Users};
+pub use directory::PhoneListOwner;
+pub use management::{
+    Administrators, Contacts, CustomDirectories, Diag, Groups, IpDeviceMgmt, PhoneLists, ServiceProviders,
+    Users, VoiceMail,
+};
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};
 pub use revocation::LongLivedTokens;
 pub use settings::{
-    AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
-    NotificationPushServer, PasswordRules, PushNotification, SignIn,
+    AllowedApplication, CallEngine, DeviceAccess, DirectoryLimits, EventLimits, EventRetention, MODULE,
+    MailboxLimits, NotificationPushServer, PasswordRules, PushNotification, SignIn,
 };
 pub use tree::{
     ActivatableFeature, Das, DeviceType, Dns, DnsExecution, DnsProvisioning, Ims, IntegratedImp,
@@ -95,7 +100,9 @@ pub(crate) struct Shared {
     pub(crate) verified: credentials::Verified,
     pub(crate) call_engine: Live<CallEngine>,
     pub(crate) device_access: Live<DeviceAccess>,
+    pub(crate) directory_limits: Live<DirectoryLimits>,
     pub(crate) event_limits: Live<EventLimits>,
+    pub(crate) mailbox_limits: Live<MailboxLimits>,
     pub(crate) messaging: Live<IntegratedImp>,
     pub(crate) messaging_active: Live<IntegratedImpDefaults>,
     pub(crate) overload: overload::Overload,
@@ -121,7 +128,9 @@ impl Shared {
             verified,
             call_engine: settings.live(),
             device_access: settings.live(),
+            directory_limits: settings.live(),
             event_limits: settings.live(),
+            mailbox_limits: settings.live(),
             messaging: settings.live(),
             messaging_active: settings.live(),
             overload: overload::Overload::new(settings.live()),
@@ -146,6 +155,7 @@ impl EmbeddedApplicationServer {
         let push_sender = options.push_sender.clone();
         let shared = Shared::open(options).await?;
         let ship = async {
+            directory::fill(&shared).await?;
             let mut tx = shared.db.begin().await?;
             devices::ship(&mut tx).await?;
             tx.commit().await
@@ -174,6 +184,7 @@ impl EmbeddedApplicationServer {
             feed: Arc::new(feed::Feed { shared: shared() }),
             subscriptions: Arc::new(subscriptions::Subscriptions { shared: shared() }),
             devices: Arc::new(devices::DeviceFiles { shared: shared() }),
+            messages: Arc::new(messages::Mailboxes { shared: shared() }),
             push: Arc::new(push::Registrations { shared: shared() }),
             clock: self.shared.clock.clone(),
         }

@@ -262,6 +262,8 @@ pub struct CallLogEntry {
     pub time: i64,
     /// Id of the entry.
     pub call_log_id: String,
+    /// Where the user's own services, or the user, sent the call on to.
+    pub redirect: Option<Redirect>,
 }
 
 /// A page of one call log, newest first.

@@ -49,11 +49,7 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
             port::ReleasingParty::Remote => wire::ReleasingParty::RemoteRelease,
         }),
         remote_party: remote_party(&call.remote),
-        redirect: call.redirect.as_ref().map(|redirect| wire::Redirect {
-            address: Some(address(&redirect.address)),
-            reason: redirect.reason.clone(),
-            redirect_time: redirect.time,
-        }),
+        redirect: call.redirect.as_ref().map(redirect),
         endpoint: Some(wire::Endpoint::access(call.address_of_record.clone())),
         appearance: Some(call.appearance),
         allow_answer: Flag(call.allow_answer),
@@ -64,6 +60,15 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
         detached_time: call.detached_time,
         release_time: call.release_time,
         ..wire::Call::default()
+    }
+}
+
+/// Where a call was sent on to.
+pub(crate) fn redirect(redirect: &port::Redirect) -> wire::Redirect {
+    wire::Redirect {
+        address: Some(address(&redirect.address)),
+        reason: redirect.reason.clone(),
+        redirect_time: redirect.time,
     }
 }
 
@@ -117,9 +122,21 @@ pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
         Event::Service(changed) => {
             EventData::service(changed.kind.spec().event?, services::document(changed))
         }
+        Event::Messages(summary) => EventData::message_summary(&message_summary(*summary)),
         Event::CredentialsChanged | Event::PushRegistrations | Event::SubscriberDeleted => return None,
     };
     Some(Arc::new(data))
+}
+
+/// How many messages there are; what is zero is left out (xsi.md 3.4).
+pub(crate) fn message_summary(summary: port::MessageSummary) -> wire::MessageSummary {
+    let some = |count: u32| Some(count).filter(|count| *count > 0);
+    wire::MessageSummary {
+        new_messages: some(summary.new),
+        old_messages: some(summary.old),
+        new_urgent_messages: some(summary.new_urgent),
+        old_urgent_messages: some(summary.old_urgent),
+    }
 }
 
 /// A push registration.
@@ -194,6 +211,11 @@ pub(crate) async fn state(
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if package == Package::VoiceMailMessageSummary {
+            let (at, found) = ports.messages.summary(user).await?;
+            position = position.min(at);
+            events.push(Arc::new(EventData::message_summary(&message_summary(found))));
         }
         if package == Package::PushNotificationRegistration {
             position = position.min(ports.feed.position().await?);

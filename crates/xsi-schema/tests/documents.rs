@@ -221,6 +221,7 @@ fn directories_and_call_logs() {
         name: "Unavailable".into(),
         time: CallLogsEntry::format_time(datetime!(2026-11-02 09:14:03.12 -5)),
         call_log_id: "5512:0".into(),
+        redirect: None,
     };
     let log = CallLog { entries: vec![entry], ..CallLog::default() };
     let single = log.to_single_element(CallLogKind::Received);

@@ -425,7 +425,8 @@ impl Board {
             (CallPersonality::Terminator, Some(_)) => CallLogKind::Received,
             (CallPersonality::Terminator, None) => CallLogKind::Missed,
         };
-        let entry = log_entry(kind, &half.call.remote, half.call.start_time, &half.call.id);
+        let mut entry = log_entry(kind, &half.call.remote, half.call.start_time, &half.call.id);
+        entry.redirect.clone_from(&half.call.redirect);
         let owner = half.owner.clone();
         self.edit(id, |half| half.logged = true);
         self.logs.push((owner, entry));
@@ -539,6 +540,7 @@ fn log_entry(kind: CallLogKind, remote: &RemoteParty, time: i64, call: &CallId) 
         name: name.unwrap_or_else(|| "Unavailable".to_owned()),
         time,
         call_log_id: call.0.trim_start_matches("callhalf-").to_owned(),
+        redirect: None,
     }
 }
 

@@ -4,12 +4,16 @@
 
 mod devices;
 mod diagnostics;
+mod lists;
+mod messages;
 mod registrations;
 mod subscribers;
 mod table;
 
 pub use devices::IpDeviceMgmt;
 pub use diagnostics::Diag;
+pub use lists::{CustomDirectories, PhoneLists};
+pub use messages::VoiceMail;
 pub use registrations::Contacts;
 pub use subscribers::{Administrators, Groups, ServiceProviders, Users};
 

@@ -12,6 +12,8 @@ pub(crate) enum Package {
     /// The state of a service that tells of itself.
     Service(ServiceKind),
     StandardCall,
+    /// Counts of voice messages.
+    VoiceMailMessageSummary,
 }
 
 /// Why a package name is refused.
@@ -27,9 +29,15 @@ impl Package {
     /// All that are offered.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let services = ServiceKind::ALL.iter().copied().filter(|kind| kind.spec().event.is_some());
-        [Self::AdvancedCall, Self::BasicCall, Self::PushNotificationRegistration, Self::StandardCall]
-            .into_iter()
-            .chain(services.map(Self::Service))
+        [
+            Self::AdvancedCall,
+            Self::BasicCall,
+            Self::PushNotificationRegistration,
+            Self::StandardCall,
+            Self::VoiceMailMessageSummary,
+        ]
+        .into_iter()
+        .chain(services.map(Self::Service))
     }
 
     /// Its name on the wire.
@@ -40,6 +48,7 @@ impl Package {
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
             Self::Service(kind) => kind.display_name(),
             Self::StandardCall => EventPackage::StandardCall.as_str(),
+            Self::VoiceMailMessageSummary => EventPackage::VoiceMailMessageSummary.as_str(),
         }
     }
 
@@ -85,6 +94,7 @@ impl Package {
             },
             Event::Hook(_) => self.is_call(),
             Event::Service(service) => self.service() == Some(service.kind),
+            Event::Messages(_) => self == Self::VoiceMailMessageSummary,
             Event::PushRegistrations => self == Self::PushNotificationRegistration,
             Event::CredentialsChanged | Event::SubscriberDeleted => false,
         }

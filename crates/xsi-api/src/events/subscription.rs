@@ -93,6 +93,7 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
         target,
         package: packages.to_record(),
         channel_set_id: set,
+        http_contact: None,
         application_id,
         call_control: settings.call_control_application_name.clone(),
         expires_at: life.expires_at,

@@ -20,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Lab {
     pub(crate) api: XsiApi,
     pub(crate) ports: Ports,
-    /// Kept for its workers.
-    _server: EmbeddedApplicationServer,
+    pub(crate) server: EmbeddedApplicationServer,
     pub(crate) store: Arc<Store>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -95,7 +94,7 @@ impl Lab {
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         });
-        Self { api, ports, _server: server, store, tasks, shutdown, _dir: dir }
+        Self { api, ports, server, store, tasks, shutdown, _dir: dir }
     }
 
     /// Another process over the same application server.

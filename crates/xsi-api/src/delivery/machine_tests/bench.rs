@@ -38,6 +38,7 @@ pub(super) fn subscription(id: &str, set: &str, package: &str) -> SubscriptionRe
         target: SubscriptionTarget::User(UserId::new("bo@lab.example")),
         package: package.to_owned(),
         channel_set_id: set.to_owned(),
+        http_contact: None,
         application_id: Some("app".to_owned()),
         call_control: "com.broadsoft.xsi-events".to_owned(),
         expires_at: Some(3_600_000),
