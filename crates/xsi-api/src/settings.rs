@@ -106,8 +106,6 @@ context! {
         /// Whether events may go there without TLS, in clear.
         pub allow_plain_http: bool =
             Parameter::new("allowPlainHttp", Kind::Boolean).header("Allow Plain HTTP").default("false");
-        /// What it is.
-        pub description: String = Parameter::new("description", Kind::text(0, 80)).header("Description").default("").left();
     }
 }
 

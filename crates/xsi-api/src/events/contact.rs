@@ -119,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn row(host: &str, port: Option<u16>, allow_plain_http: bool) -> AllowedTarget {
-        AllowedTarget { host: host.to_owned(), port, allow_plain_http, description: String::new() }
+        AllowedTarget { host: host.to_owned(), port, allow_plain_http }
     }
 
     #[test]
