@@ -340,6 +340,16 @@ fn told(event: &FeedEvent) -> String {
                 told["remote"] = call.remote.address.value.clone().into();
             }
         }
+        Event::Conference { kind, conference } => {
+            told["event"] = format!("Conference{kind:?}Event").into();
+            told["state"] = format!("{:?}", conference.state).into();
+        }
+        Event::Parked { party } => {
+            told["event"] = "CallParkedAgainstEvent".into();
+            if let Some(party) = party.as_ref().filter(|party| !party.private) {
+                told["remote"] = party.address.value.clone().into();
+            }
+        }
         Event::Hook(status) => {
             told["event"] = "HookStatusEvent".into();
             told["state"] = format!("{status:?}").into();
