@@ -40,8 +40,8 @@ mod workers;
 pub use db::OpenError;
 pub use directory::PhoneListOwner;
 pub use management::{
-    Administrators, Contacts, CustomDirectories, Diag, Groups, IpDeviceMgmt, PhoneLists, ServiceProviders,
-    Users, VoiceMail,
+    Administrators, Calls, ChannelSets, Channels, Contacts, CustomDirectories, Diag, Events, Groups,
+    IpDeviceMgmt, PhoneLists, ServiceProviders, Subscriptions, Users, VoiceMail,
 };
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};

@@ -2,10 +2,12 @@
 
 use crate::Shared;
 use crate::db::{WriteTx, count, fault, json, unreadable};
+use crate::engine::Board;
 use crate::events;
 use async_trait::async_trait;
 use openadp_appserver::{
-    Event, MediaKind, MessageSummary, NewMessage, PortError, PortResult, UserId, VoiceMessage, VoiceMessages,
+    Address, CallId, Caller, Event, MediaKind, MessageSummary, NewMessage, PortError, PortResult,
+    ServiceKind, UserId, VoiceMessage, VoiceMessages,
 };
 use sqlx::SqliteConnection;
 use std::sync::Arc;
@@ -36,13 +38,23 @@ fn message(row: Row) -> PortResult<VoiceMessage> {
     })
 }
 
-async fn user_exists(conn: &mut SqliteConnection, user: &UserId) -> PortResult<()> {
-    let found: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
-        .bind(user.as_str())
-        .fetch_optional(conn)
-        .await
-        .map_err(fault)?;
-    found.map(|_| ()).ok_or(NO_USER)
+/// Everybody has a mailbox from whom the service was not taken.
+async fn has_mailbox(conn: &mut SqliteConnection, user: &UserId) -> PortResult<()> {
+    let kind = ServiceKind::VoiceMessaging;
+    let taken: Option<(bool,)> = sqlx::query_as(
+        "SELECT coalesce((SELECT taken FROM services s WHERE s.user_id = u.user_id AND kind = ?), 0) FROM users u \
+         WHERE user_id = ?",
+    )
+    .bind(kind.display_name())
+    .bind(user.as_str())
+    .fetch_optional(conn)
+    .await
+    .map_err(fault)?;
+    match taken {
+        None => Err(NO_USER),
+        Some((true,)) => Err(PortError::NotAssigned { service: kind.display_name() }),
+        Some((false,)) => Ok(()),
+    }
 }
 
 async fn summary(conn: &mut SqliteConnection, user: &UserId) -> PortResult<MessageSummary> {
@@ -131,7 +143,7 @@ pub(crate) async fn deposit(
         field: "content",
         reason: "neither WAV, MP3, MOV nor TIFF".to_owned(),
     })?;
-    user_exists(tx.conn(), user).await?;
+    has_mailbox(tx.conn(), user).await?;
     let before = summary(tx.conn(), user).await?;
     if before.new.saturating_add(before.old) >= limits.maximum_messages {
         metrics::counter!("appserver_messages_refused_total").increment(1);
@@ -166,11 +178,48 @@ pub(crate) async fn deposit(
     Ok(id)
 }
 
+/// The message of somebody who was in a mailbox. The engine carries no sound: it is as long as the caller stayed, and silent. A
+/// full mailbox takes none, and the call ends all the same.
+pub(crate) async fn of_call(
+    tx: &mut WriteTx,
+    shared: &Shared,
+    board: &Board,
+    mailbox: &UserId,
+    from: &CallId,
+    duration: i64,
+) -> PortResult<()> {
+    let Some(from) = board.half(from) else { return Ok(()) };
+    let party = board.party(&from.owner);
+    let caller = match (party, board.party(mailbox)) {
+        (Some(party), _) if party.hides_itself => Caller { private: true, ..Caller::default() },
+        (Some(party), owner) => {
+            let known = owner.is_some_and(|owner| owner.provider == party.provider);
+            let number = party.number.as_ref().or(party.extension.as_ref());
+            Caller {
+                name: Some(party.name.clone()),
+                user_id: Some(party.user_id.clone()).filter(|_| known),
+                address: number.map(|number| Address::of(number)),
+                private: false,
+            }
+        }
+        (None, _) => Caller { private: true, ..Caller::default() },
+    };
+    let content = silence(duration, shared.mailbox_limits.load().maximum_message_bytes);
+    let message = NewMessage { caller, duration, urgent: false, confidential: false, content };
+    match deposit(tx, shared, mailbox, &message).await {
+        Ok(_)
+        | Err(PortError::LimitReached { .. } | PortError::NotAssigned { .. } | PortError::NotFound { .. }) => {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 #[async_trait]
 impl VoiceMessages for Mailboxes {
     async fn messages(&self, user: &UserId) -> PortResult<Vec<VoiceMessage>> {
         let mut tx = self.shared.db.snapshot().await?;
-        user_exists(&mut tx, user).await?;
+        has_mailbox(&mut tx, user).await?;
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "{COLUMNS} WHERE user_id = ? ORDER BY time DESC, message_id LIMIT ?"
         )))
@@ -184,6 +233,7 @@ impl VoiceMessages for Mailboxes {
 
     async fn message(&self, user: &UserId, id: &str) -> PortResult<(VoiceMessage, Vec<u8>)> {
         let mut tx = self.shared.db.snapshot().await?;
+        has_mailbox(&mut tx, user).await?;
         let row: Option<Row> =
             sqlx::query_as(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE user_id = ? AND message_id = ?")))
                 .bind(user.as_str())
@@ -203,7 +253,7 @@ impl VoiceMessages for Mailboxes {
 
     async fn summary(&self, user: &UserId) -> PortResult<(u64, MessageSummary)> {
         let mut tx = self.shared.db.snapshot().await?;
-        user_exists(&mut tx, user).await?;
+        has_mailbox(&mut tx, user).await?;
         let (position,): (i64,) =
             sqlx::query_as("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'feed'")
                 .fetch_one(&mut *tx)
@@ -214,7 +264,7 @@ impl VoiceMessages for Mailboxes {
 
     async fn mark(&self, user: &UserId, id: Option<&str>, read: bool) -> PortResult<()> {
         let mut tx = self.shared.db.begin().await?;
-        user_exists(tx.conn(), user).await?;
+        has_mailbox(tx.conn(), user).await?;
         let before = summary(tx.conn(), user).await?;
         let marked = sqlx::query(
             "UPDATE voice_messages SET is_read = ?1 WHERE user_id = ?2 AND (?3 IS NULL OR message_id = ?3)",
@@ -234,6 +284,7 @@ impl VoiceMessages for Mailboxes {
 
     async fn remove(&self, user: &UserId, id: &str) -> PortResult<()> {
         let mut tx = self.shared.db.begin().await?;
+        has_mailbox(tx.conn(), user).await?;
         let before = summary(tx.conn(), user).await?;
         let gone = sqlx::query("DELETE FROM voice_messages WHERE user_id = ? AND message_id = ?")
             .bind(user.as_str())

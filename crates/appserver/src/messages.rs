@@ -93,7 +93,8 @@ pub struct MessageSummary {
     pub old_urgent: u32,
 }
 
-/// Voice messages. Each change puts an event with the new summary into the feed, unless the summary stays the same.
+/// Voice messages. Each change puts an event with the new summary into the feed, unless the summary stays the same. All is
+/// `NotAssigned` for who does not have the service Voice Messaging; messages that were left before stay.
 #[async_trait]
 pub trait VoiceMessages: Send + Sync {
     /// The subscriber's messages, newest first.

@@ -32,7 +32,7 @@ pub use request::{
     AfterReply, Application, ChannelTransport, ContactSender, Delivery, DeliveryKind, Method, OpenChannel,
     Reply, Request,
 };
-pub use resources::{RESOURCES, Resource, ResourceState, resources_page};
+pub use resources::{RESOURCES, Resource, ResourceState, resources_page, service_resources};
 pub use settings::{
     ActionsGeneral, ActionsPaging, AllowedTarget, EventsGeneral, EventsIntegration, HttpContact, MODULE,
 };

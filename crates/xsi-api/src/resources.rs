@@ -4,6 +4,7 @@
 use crate::{Application, Method};
 use crate::{Application::Actions, Application::Events};
 use crate::{Method::Delete, Method::Get, Method::Post, Method::Put};
+use openadp_appserver::ServiceKind;
 use std::fmt::Write as _;
 
 /// What becomes of a request.
@@ -55,9 +56,7 @@ const fn missing(reason: &'static str) -> ResourceState {
 }
 
 const NO_CENTERS: ResourceState = missing("the application server has no call centers");
-const NO_CONFERENCE: ResourceState = missing("the call engine has no conferences");
 const NO_EXECUTIVES: ResourceState = missing("the application server has no executives and assistants");
-const NO_RECORDING: ResourceState = missing("the call engine records nothing");
 const NO_HOTELING: ResourceState = missing("the application server has no hoteling");
 const NO_SEATS: ResourceState = missing("Flexible Seating is not part of this server");
 
@@ -145,52 +144,48 @@ pub const RESOURCES: &[Resource] = &[
     row("3.6", Actions, Put, "user/{user}/calls/{call}/BlindTransfer", DONE),
     row("3.6", Actions, Put, "user/{user}/calls/{call}/ConsultTransfer/{otherCall}", DONE),
     row("3.6", Actions, Delete, "user/{user}/calls/{call}", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/VmTransfer", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/MuteTransfer", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/Park", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/GroupCallPark", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/Deflect", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/TransmitDTMF", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/Record", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/StopRecording", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/PauseRecording", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/{call}/ResumeRecording", DONE),
+    row("3.6", Actions, Post, "user/{user}/calls/CallParkRetrieve", gives("CallStartInfo")),
+    row("3.6", Actions, Post, "user/{user}/calls/CallPickup", gives("CallStartInfo")),
+    row("3.6", Actions, Post, "user/{user}/calls/DirectedCallPickup", gives("CallStartInfo")),
+    row("3.6", Actions, Get, "user/{user}/calls/Conference", gives("Conference")),
+    row("3.6", Actions, Post, "user/{user}/calls/Conference", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/Deaf", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/UnDeaf", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/Mute", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/UnMute", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/Hold", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/Talk", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/Mute", DONE),
+    row("3.6", Actions, Put, "user/{user}/calls/Conference/UnMute", DONE),
+    row("3.6", Actions, Delete, "user/{user}/calls/Conference/{call}", DONE),
+    row("3.6", Actions, Delete, "user/{user}/calls/Conference", DONE),
     row(
         "3.6",
         Actions,
         Put,
-        "user/{user}/calls/{call}/VmTransfer",
-        missing("the call engine has no mailbox"),
+        "user/{user}/calls/{call}/BargeIn",
+        missing("the call engine lets nobody barge in"),
     ),
     row(
         "3.6",
         Actions,
         Put,
-        "user/{user}/calls/{call}/MuteTransfer",
-        missing("the call engine has no mute transfer"),
+        "user/{user}/calls/{call}/SilentMonitor",
+        missing("the call engine lets nobody monitor"),
     ),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/Park", missing("the call engine parks nothing")),
-    row(
-        "3.6",
-        Actions,
-        Put,
-        "user/{user}/calls/{call}/GroupCallPark",
-        missing("the call engine parks nothing"),
-    ),
-    row(
-        "3.6",
-        Actions,
-        Put,
-        "user/{user}/calls/{call}/TransmitDTMF",
-        missing("the call engine transmits no tones"),
-    ),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/Record", NO_RECORDING),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/StopRecording", NO_RECORDING),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/PauseRecording", NO_RECORDING),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/ResumeRecording", NO_RECORDING),
     row("3.6", Actions, Put, "user/{user}/calls/{call}/ExecutiveAssistantCallPush", NO_EXECUTIVES),
     row("3.6", Actions, Post, "user/{user}/calls/ExecutiveAssistantInitiateCall", NO_EXECUTIVES),
-    row("3.6", Actions, Get, "user/{user}/calls/Conference", NO_CONFERENCE),
-    row("3.6", Actions, Post, "user/{user}/calls/Conference", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/Deaf", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/UnDeaf", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/Mute", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/{call}/UnMute", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/Hold", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/Conference/Talk", NO_CONFERENCE),
-    row("3.6", Actions, Delete, "user/{user}/calls/Conference", NO_CONFERENCE),
-    row("3.6", Actions, Put, "user/{user}/calls/{call}/Deflect", missing("the call engine deflects nothing")),
     row(
         "3.6",
         Actions,
@@ -264,6 +259,69 @@ pub const RESOURCES: &[Resource] = &[
     row("5.4", Events, Delete, "channel/{channel}", DONE),
 ];
 
+/// Documents of services that the protocol page has, by their segments.
+const SERVICES: &[&str] = &[
+    "AlternateNumbers",
+    "AnonymousCallRejection",
+    "AutomaticCallback",
+    "BargeInExempt",
+    "BroadWorksAnywhere",
+    "BroadWorksMobility",
+    "BusyLampField",
+    "CallCenter",
+    "CallForwardingAlways",
+    "CallForwardingAlwaysSecondary",
+    "CallForwardingBusy",
+    "CallForwardingNoAnswer",
+    "CallForwardingNotReachable",
+    "CallForwardingSelective",
+    "CallMeNow",
+    "CallNotify",
+    "CallPark",
+    "CallRecording",
+    "CallTransfer",
+    "CallWaiting",
+    "CallingLineIDBlockingOverride",
+    "CallingLineIDDeliveryBlocking",
+    "CallingNameRetrieval",
+    "Collaborate",
+    "CommPilotExpress",
+    "ConnectedLineIdentificationPresentation",
+    "ConnectedLineIdentificationRestriction",
+    "CustomRingbackUser",
+    "DoNotDisturb",
+    "Executive",
+    "ExecutiveAssistant",
+    "ExternalCallingLineIDDelivery",
+    "FlexibleSeatingGuest",
+    "HotelingGuest",
+    "HotelingHost",
+    "IntegratedIMPService",
+    "InternalCallingLineIDDelivery",
+    "MusicOnHold",
+    "PersonalAssistant",
+    "PriorityAlert",
+    "Privacy",
+    "PushNotification",
+    "RemoteOffice",
+    "SecurityClassification",
+    "SelectiveCallAcceptance",
+    "SelectiveCallRejection",
+    "SequentialRing",
+    "SilentAlerting",
+    "SimultaneousRingPersonal",
+    "SpeedDial100",
+    "SpeedDial8",
+    "ThirdPartyVoiceMailSupport",
+    "VoiceMessaging",
+];
+
+/// Every service by the segment of its URI, and whether it is served.
+pub fn service_resources() -> impl Iterator<Item = (&'static str, bool)> {
+    let served = |segment: &str| ServiceKind::ALL.iter().any(|kind| kind.spec().segment == segment);
+    SERVICES.iter().map(move |segment| (*segment, served(segment)))
+}
+
 /// The table as `docs/xsi-resources.md` has it.
 pub fn resources_page() -> String {
     let mut page = String::from(
@@ -307,6 +365,14 @@ pub fn resources_page() -> String {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn every_service_is_listed() {
+        for kind in ServiceKind::ALL {
+            assert!(SERVICES.contains(&kind.spec().segment), "{kind:?}");
+        }
+        assert!(SERVICES.is_sorted());
+    }
 
     #[test]
     fn no_resource_stands_twice() {

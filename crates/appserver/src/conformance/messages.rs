@@ -1,7 +1,7 @@
 //! Voice messages.
 
 use super::{ALICE, BO, EVE, Fixture, good, invalid, nobody, not_found, told};
-use crate::{Address, Caller, MediaKind, MessageSummary, NewMessage, PortError};
+use crate::{Address, Caller, MediaKind, MessageSummary, NewMessage, PortError, PortResult, ServiceKind};
 use std::time::Duration;
 
 /// One second of silence: WAV, 8000 samples a second of one byte each.
@@ -88,4 +88,17 @@ pub async fn messages(fixture: &dyn Fixture) {
     limit(here.deposit(&user, &message(false, wav(1))).await);
     good(here.remove(&user, &second).await);
     good(here.deposit(&user, &message(false, wav(1))).await);
+
+    fixture.unassign(&user, ServiceKind::VoiceMessaging).await;
+    not_assigned(here.messages(&user).await);
+    not_assigned(here.message(&user, &second).await);
+    not_assigned(here.mark(&user, None, true).await);
+    not_assigned(here.remove(&user, &second).await);
+    not_assigned(there.summary(&user).await);
+    not_assigned(there.deposit(&user, &message(false, wav(1))).await);
+}
+
+#[track_caller]
+fn not_assigned<T: std::fmt::Debug>(result: PortResult<T>) {
+    assert!(matches!(result, Err(PortError::NotAssigned { .. })), "not assigned expected: {result:?}");
 }

@@ -6,10 +6,10 @@ use super::{
     invalid, nobody, not_found, now, told,
 };
 use crate::{
-    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, CallState, DeviceCredentials,
-    DeviceToken, DialOptions, DirectoryQuery, DirectoryScope, Event, FORWARD_TO, FileChallenge,
-    FileCredentials, FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PhoneList, PortError, PortResult,
-    PushRegistration, RING_SPLASH, Service, ServiceKind, UserId,
+    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, CallState, ConferenceAction,
+    DeviceCredentials, DeviceToken, DialLocation, DialOptions, DirectoryQuery, DirectoryScope, Event,
+    FORWARD_TO, FileChallenge, FileCredentials, FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PhoneList,
+    PickUp, PortError, PortResult, PushRegistration, RING_SPLASH, Service, ServiceKind, UserId,
 };
 use std::time::Duration;
 
@@ -309,9 +309,17 @@ pub async fn garbage(fixture: &dyn Fixture) {
     ];
     for text in texts {
         let (user, call) = (UserId::new(text), CallId(text.to_owned()));
-        let options = DialOptions { info: Some(text.to_owned()), correlation_id: Some(text.to_owned()) };
+        let options = DialOptions {
+            info: Some(text.to_owned()),
+            correlation_id: Some(text.to_owned()),
+            location: DialLocation::BroadWorksAnywhere,
+            location_address: Some(text.to_owned()),
+        };
         no_fault(ports.calls.dial(&ALICE.id(), text, &options).await);
         no_fault(ports.calls.dial(&user, BO.extension, &options).await);
+        no_fault(ports.calls.pick_up(&ALICE.id(), &PickUp::Directed { address: text.to_owned() }).await);
+        no_fault(ports.calls.pick_up(&user, &PickUp::Parked { address: text.to_owned() }).await);
+        not_found(ports.calls.confer(&ALICE.id(), &ConferenceAction::Add(call.clone())).await);
         no_fault(ports.calls.overview(&user).await);
         not_found(ports.calls.call(&ALICE.id(), &call).await);
         for action in [

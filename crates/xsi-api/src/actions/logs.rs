@@ -40,14 +40,16 @@ fn entry(entry: CallLogEntry) -> CallLogsEntry {
         name: entry.name,
         time: CallLogsEntry::format_time(time),
         call_log_id: entry.call_log_id,
+        redirections: None,
         redirect: None,
     }
 }
 
 /// The entry with what a plain one does not tell: where the call went on to.
 fn extended(logged: CallLogEntry) -> CallLogsEntry {
+    let redirections = convert::redirections(&logged.redirections);
     let redirect = logged.redirect.as_ref().map(convert::redirect);
-    CallLogsEntry { redirect, ..entry(logged) }
+    CallLogsEntry { redirections, redirect, ..entry(logged) }
 }
 
 async fn read(

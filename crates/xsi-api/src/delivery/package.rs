@@ -8,6 +8,7 @@ use openadp_xsi_schema::EventPackage;
 pub(crate) enum Package {
     AdvancedCall,
     BasicCall,
+    CallPark,
     PushNotificationRegistration,
     /// The state of a service that tells of itself.
     Service(ServiceKind),
@@ -32,6 +33,7 @@ impl Package {
         [
             Self::AdvancedCall,
             Self::BasicCall,
+            Self::CallPark,
             Self::PushNotificationRegistration,
             Self::StandardCall,
             Self::VoiceMailMessageSummary,
@@ -45,8 +47,9 @@ impl Package {
         match self {
             Self::AdvancedCall => EventPackage::AdvancedCall.as_str(),
             Self::BasicCall => EventPackage::BasicCall.as_str(),
+            Self::CallPark => EventPackage::CallPark.as_str(),
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
-            Self::Service(kind) => kind.display_name(),
+            Self::Service(kind) => kind.package_name(),
             Self::StandardCall => EventPackage::StandardCall.as_str(),
             Self::VoiceMailMessageSummary => EventPackage::VoiceMailMessageSummary.as_str(),
         }
@@ -73,25 +76,31 @@ impl Package {
     }
 
     /// Whether it carries an event. cti.md 6.3: Advanced Call carries every call event of the engine; Basic and Standard
-    /// Call those that public clients use (Standard adds conference and recording types, which the engine has not).
+    /// Call those that public clients use, Standard also conferences and recording.
     pub(crate) fn carries(self, event: &Event) -> bool {
         match event {
-            Event::Call { kind, .. } => match self {
-                Self::AdvancedCall => true,
-                Self::BasicCall | Self::StandardCall => match kind {
-                    CallEventKind::Answered
-                    | CallEventKind::Held
-                    | CallEventKind::Originated
-                    | CallEventKind::Originating
-                    | CallEventKind::Received
-                    | CallEventKind::Released
-                    | CallEventKind::Retrieved
-                    | CallEventKind::Transferred
-                    | CallEventKind::Updated => true,
-                    CallEventKind::Forwarded | CallEventKind::Redirected => false,
-                },
-                _ => false,
+            Event::Call { kind, .. } => match kind {
+                CallEventKind::Answered
+                | CallEventKind::Held
+                | CallEventKind::Originated
+                | CallEventKind::Originating
+                | CallEventKind::Received
+                | CallEventKind::Released
+                | CallEventKind::Retrieved
+                | CallEventKind::Transferred
+                | CallEventKind::Updated => self.is_call(),
+                CallEventKind::RecordingPaused
+                | CallEventKind::RecordingResumed
+                | CallEventKind::RecordingStarted
+                | CallEventKind::RecordingStarting
+                | CallEventKind::RecordingStopped => matches!(self, Self::AdvancedCall | Self::StandardCall),
+                CallEventKind::Forwarded
+                | CallEventKind::ParkRetrieved
+                | CallEventKind::PickedUp
+                | CallEventKind::Redirected => self == Self::AdvancedCall,
             },
+            Event::Conference { .. } => matches!(self, Self::AdvancedCall | Self::StandardCall),
+            Event::Parked { .. } => self == Self::CallPark,
             Event::Hook(_) => self.is_call(),
             Event::Service(service) => self.service() == Some(service.kind),
             Event::Messages(_) => self == Self::VoiceMailMessageSummary,

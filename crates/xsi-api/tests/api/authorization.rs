@@ -19,6 +19,12 @@ fn path(resource: &Resource, user: &str) -> String {
 async fn ask(lab: &Lab, who: &Principal, resource: &Resource, path: &str) -> (u16, String) {
     let document = match resource.application {
         Application::Events => subscription("Advanced Call"),
+        Application::Actions if resource.path.ends_with("/Conference") && resource.method == Method::Post => {
+            let call = "<conferenceParticipant><callId>callhalf-1:0</callId></conferenceParticipant>";
+            format!(
+                "<Conference><conferenceParticipantList>{call}{call}</conferenceParticipantList></Conference>"
+            )
+        }
         Application::Actions => String::new(),
     };
     let answer = send(&lab.api, resource.application, who, resource.method, path, &document).await;
@@ -89,7 +95,7 @@ async fn a_client_application_that_may_not_act_changes_nothing() {
             && row.method != Method::Get
             && matches!(row.state, ResourceState::Served(_))
     }) {
-        let path = format!("{}?address=1000", path(resource, ALICE));
+        let path = format!("{}?address=1000&playdtmf=1", path(resource, ALICE));
         let found = ask(&lab, &client(), resource, &path).await;
         assert_eq!(found, (403, "210403".to_owned()), "{:?} {}", resource.method, resource.path);
     }

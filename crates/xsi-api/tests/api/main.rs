@@ -4,5 +4,6 @@
 
 mod actions;
 mod authorization;
+mod control;
 mod events;
 mod lab;
