@@ -79,10 +79,8 @@ async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effec
         Effect::Disarm { half } => sqlx::query("DELETE FROM timers WHERE half_id = ?").bind(half.0.clone()),
         Effect::Ring { half } => {
             // A half that rang and was refused within this very operation wakes nobody.
-            if let Some(half) = board.half(half).filter(|half| half.ringing) {
-                if wakes(board, half) {
-                    outbox::new_call(tx, shared, half, board.party(&half.owner)).await?;
-                }
+            if let Some(half) = board.half(half).filter(|half| half.ringing && wakes(board, half)) {
+                outbox::new_call(tx, shared, half, board.party(&half.owner)).await?;
             }
             return Ok(());
         }
