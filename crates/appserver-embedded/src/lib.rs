@@ -37,7 +37,10 @@ mod tree;
 mod workers;
 
 pub use db::OpenError;
-pub use management::{Administrators, Contacts, Diag, Groups, IpDeviceMgmt, ServiceProviders, Users};
+pub use management::{
+    Administrators, Calls, ChannelSets, Channels, Contacts, Diag, Events, Groups, IpDeviceMgmt,
+    ServiceProviders, Subscriptions, Users,
+};
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use push_sender::{PushSendError, PushSender};
 pub use revocation::LongLivedTokens;

@@ -145,6 +145,11 @@ context! {
 /// All contexts of the embedded application server.
 pub const MODULE: Module = Module::new("appserver-embedded")
     .contexts(&[
+        crate::Calls::CONTEXT,
+        crate::Channels::CONTEXT,
+        crate::ChannelSets::CONTEXT,
+        crate::Subscriptions::CONTEXT,
+        crate::Events::CONTEXT,
         NotificationPushServer::CONTEXT,
         PushNotification::CONTEXT,
         AllowedApplication::CONTEXT,

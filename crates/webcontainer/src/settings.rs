@@ -138,4 +138,4 @@ pub const MODULE: Module = Module::new("webcontainer")
         FailureLimits::CONTEXT,
         ExemptSource::CONTEXT,
     ])
-    .checks(&[check, crate::failure_settings::check]);
+    .checks(&[check]);
