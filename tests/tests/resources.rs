@@ -225,11 +225,9 @@ impl World {
         }
         let target = resource.path.split('/').next().unwrap_or_default();
         match (resource.method, resource.path) {
-            (Method::Post, "user/{user}/calls/new") => {
-                path.extend(["?address=", &self.alice.extension]);
-            }
             (Method::Put, "user/{user}/calls/{call}/TransmitDTMF") => path.push_str("?playdtmf=12,3"),
-            (Method::Put, "user/{user}/calls/{call}/VmTransfer")
+            (Method::Post, "user/{user}/calls/new")
+            | (Method::Put, "user/{user}/calls/{call}/VmTransfer")
             | (_, "user/{user}/calls/DirectedCallPickup") => {
                 path.extend(["?address=", &self.alice.extension]);
             }

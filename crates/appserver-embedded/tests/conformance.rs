@@ -30,6 +30,7 @@ parts!(
     garbage,
     mailboxes,
     messages,
+    mobiles,
     no_answer,
     parking,
     phone_lists,

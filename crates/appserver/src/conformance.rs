@@ -23,7 +23,7 @@ pub use control::{conferences, parking, pick_ups, recalls, recording};
 pub use directories::{custom_directories, directory, phone_lists};
 pub use events::{feed, request_ids, subscriptions, two_processes};
 pub use messages::messages;
-pub use places::{mailboxes, places, searches, selections};
+pub use places::{mailboxes, mobiles, places, searches, selections};
 pub use records::{credentials, devices, garbage, push_registrations, services};
 
 use crate::{
@@ -216,6 +216,7 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     places(&make().await).await;
     searches(&make().await).await;
     mailboxes(&make().await).await;
+    mobiles(&make().await).await;
     selections(&make().await).await;
     parking(&make().await).await;
     pick_ups(&make().await).await;
