@@ -12,7 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, WebApp};
+use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, TlsInfo, WebApp};
 use openadp_outgoing::Tracked;
 use openadp_settings::{Live, Snapshot, Store};
 use openadp_tls::InterfaceRef;
@@ -115,7 +115,9 @@ impl WebContainer {
         }
     }
 
-    fn builder(&self) -> Builder<Tracked> {
+    /// What serves a connection. Over TLS the version is agreed on before (RFC 9113, 3.2); looking for it in what is read would
+    /// double the buffer of each connection.
+    fn builder(&self, tls: Option<&TlsInfo>) -> Builder<Tracked> {
         let limits = self.limits();
         let head_bytes = usize::try_from(limits.max_head_bytes).unwrap_or(usize::MAX);
         let mut builder = Builder::new(Tracked(self.tasks.clone()));
@@ -134,7 +136,11 @@ impl WebContainer {
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(limits.max_streams)
             .max_header_list_size(limits.max_head_bytes);
-        builder
+        match tls.map(|tls| tls.alpn.as_deref()) {
+            Some(Some("h2")) => builder.http2_only(),
+            Some(_) => builder.http1_only(),
+            None => builder,
+        }
     }
 
     async fn connection(
@@ -145,15 +151,16 @@ impl WebContainer {
     ) {
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let builder = self.builder(info.tls.as_ref());
         let service = {
             let (container, activity) = (self.clone(), activity.clone());
             hyper::service::service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.request();
                 let answering = container.clone().handle(info.clone(), request, in_flight);
-                async move { Ok::<Response<Body>, Infallible>(answering.await) }
+                // Boxed, since the connection keeps room for it: an event channel, idle for days, would hold its 10 KiB.
+                Box::pin(async move { Ok::<Response<Body>, Infallible>(answering.await) })
             })
         };
-        let builder = self.builder();
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let mut draining = false;
         let mut look = tokio::time::Instant::now();
