@@ -43,7 +43,7 @@ pub use container::WebContainer;
 pub use deployment::{Content, Deployed, Deployments, Service};
 pub use failure_settings::{ExemptSource, FailureLimits};
 pub use files::{Entry, Index, IndexError, StaticFiles};
-pub use host::{Application, ApplicationSpec, BuildError, Finishes, Host, Mount, Refusal};
+pub use host::{Application, ApplicationSpec, BuildError, Finishes, Host, Mount, Refusal, Refused};
 pub use lock::ServiceLock;
 pub use openadp_appserver::Principal;
 pub use openadp_listener::ConnectionInfo;

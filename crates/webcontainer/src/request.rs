@@ -4,7 +4,7 @@ use crate::activity::InFlight;
 use crate::body::{CappedBody, HeldBody, LentBody, Pace};
 use crate::container::{Running, WebContainer};
 use crate::mount::{Mounted, has_dot_segment};
-use crate::{ConnectionInfo, respond};
+use crate::{ConnectionInfo, Refused, respond};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::OriginalUri;
@@ -140,7 +140,12 @@ impl WebContainer {
         if let Some(seconds) = self.lock().refuses()
             && !mount.finishes.is_some_and(|finishes| finishes(request.method(), below))
         {
-            let form = mount.refusal.map(|refusal| refusal(&id.0));
+            let refused = Refused {
+                id: &id.0,
+                query: request.uri().query().unwrap_or_default(),
+                headers: request.headers(),
+            };
+            let form = mount.refusal.map(|refusal| refusal(&refused));
             return (name, respond::refused(form, "the node is locked\n", seconds));
         }
         if mount.stopped {
