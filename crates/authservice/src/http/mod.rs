@@ -155,6 +155,7 @@ impl Facts {
     fn refuse(&self, refusal: &Refusal) -> Response {
         tracing::info!(
             target: "audit",
+            notice = true,
             event = "tokenRefused",
             resource = self.resource,
             status = refusal.status().as_u16(),
@@ -415,7 +416,7 @@ async fn ring(State(edge): State<Edge>, request: Request) -> Response {
     };
     match done.await {
         Ok(Some(text)) => {
-            tracing::info!(target: "audit", event = "keysGiven", source = %facts.peer, tracking_id = facts.tracking_id);
+            tracing::info!(target: "audit", notice = true, event = "keysGiven", source = %facts.peer, tracking_id = facts.tracking_id);
             answer::text(StatusCode::OK, "application/json", text)
         }
         Ok(None) => facts.refuse(&Refusal::Unavailable),
