@@ -5,6 +5,7 @@
 mod devices;
 mod diagnostics;
 mod registrations;
+mod sip;
 mod subscribers;
 mod table;
 
