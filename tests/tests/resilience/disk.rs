@@ -129,7 +129,8 @@ fn settings_that_can_only_be_read_say_what_to_do() -> Result<()> {
             "running {running}: half of a change"
         );
         if running {
-            Plain::open(&lab)?.others_are_served()?;
+            let alice = lab.subscriber(0);
+            lab.curl(&alice).get(&lab.user_url(&alice, "profile"))?.expect_status(200)?;
         }
         drop(read_only);
         ensure!(

@@ -169,8 +169,9 @@ fn more_of_an_anchor(bed: &Bed, authority: &Authority) -> Result<()> {
     );
     ensure!(!bed.run("Trusts> get")?.contains("SHA-256"));
     // Where there is no more to show, that is said.
-    let told = refused(&bed.lab, "ADP_CLI/Interface/Http/HttpServer> get -l")?;
-    ensure!(told.contains("-l is not possible"), "{told}");
+    let told = bed.lab.adpcli(&["ADP_CLI/Interface/Http/HttpServer> get -l"])?;
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    ensure!(told.status.code() == Some(2) && text.contains("-l is not possible"), "{text}");
     Ok(())
 }
 

@@ -116,6 +116,11 @@ impl ManagedObjects {
         }
     }
 
+    /// Whether its paths answer 503 because it was stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.status == STOPPED
+    }
+
     /// The version that operators see.
     fn shown_version(&self) -> &str {
         if self.version == BUILT_IN { env!("CARGO_PKG_VERSION") } else { &self.version }
