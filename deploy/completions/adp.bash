@@ -65,7 +65,7 @@ _adp() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "error warn notice info debug trace" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -99,7 +99,7 @@ _adp() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "error warn notice info debug trace" -- "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -93,7 +93,7 @@ impl Help {
         help
     }
 
-    fn default(&self, parameter: &str) -> Option<&str> {
+    fn default_of(&self, parameter: &str) -> Option<&str> {
         let text = self.descriptions.get(parameter)?;
         let (_, rest) = text.split_once("Default: ")?;
         // A full stop within it is one of a number or a name.
@@ -149,7 +149,7 @@ fn check(fresh: &Fresh<'_>, row: &Row, helps: &mut BTreeMap<String, Option<Help>
         }
         Some(_) => {}
     }
-    let default = help.default(&row.parameter);
+    let default = help.default_of(&row.parameter);
     let wanted = Some(row.default.as_str()).filter(|wanted| *wanted != "none");
     if !row.default.is_empty() && default != wanted {
         return wrong(format!("its default is {default:?}"));

@@ -11,7 +11,8 @@ fn pages_of_other_origins() -> Result<()> {
     let lab = Lab::start()?;
     let mut effects = Effects::of(&lab, "parameters/cors.rs::pages_of_other_origins");
     let alice = lab.subscriber(0);
-    let (profile, ping) = (lab.user_url(&alice, "profile"), format!("{}/ping", lab.text("auth_service")));
+    let profile = lab.user_url(&alice, "profile");
+    let token = format!("{}/token?key=AAAA", lab.text("auth_service"));
     let allowed = |answer: &Response| answer.header("access-control-allow-origin").map(str::to_owned);
     let get = |origin: &str, url: &str| lab.curl(&alice).header(&format!("Origin: {origin}")).get(url);
     let preflight = |origin: &str, url: &str| {
@@ -57,7 +58,7 @@ fn pages_of_other_origins() -> Result<()> {
         );
     }
     ensure!(
-        allowed(&get(ORIGIN, &ping)?).is_none() && preflight(ORIGIN, &ping)?.status == 403,
+        allowed(&get(ORIGIN, &token)?).is_none() && preflight(ORIGIN, &token)?.status == 403,
         "its own list"
     );
     let none = lab.curl(&alice).get(&profile)?;

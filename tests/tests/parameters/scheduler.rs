@@ -8,6 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SCHEDULER: &str = "ADP_CLI/Maintenance/Scheduler";
+const IDLE: &str = "bwCPUIdleTimeLimitReached";
+const HEALTH: &str = "bwSystemHealthReport";
 const SETTINGS: &str = "ADP_CLI/Maintenance/Scheduler/TaskSettings";
 
 /// What status shows of a task, with single blanks.
@@ -268,8 +270,6 @@ fn no_secrets(lab: &Lab) -> Result<()> {
 fn what_is_watched_raises_alarms() -> Result<()> {
     let lab = Lab::start()?;
     let mut effects = Effects::of(&lab, "parameters/scheduler.rs::what_is_watched_raises_alarms");
-    const IDLE: &str = "bwCPUIdleTimeLimitReached";
-    const HEALTH: &str = "bwSystemHealthReport";
     let raised = |task: &str, name: &str| -> Result<bool> {
         run(&lab, task)?;
         Ok(alarms(&lab)?.contains(name))

@@ -220,8 +220,7 @@ mod tests {
                 tracing::info!(target: "openadp_xsi", notice = true, "a refusal");
                 tracing::warn!(target: "openadp_xsi", notice = true, "a warning");
             });
-            let seen = seen.lock().unwrap().clone();
-            seen
+            seen.lock().unwrap().clone()
         };
         assert_eq!(lines("warn"), [false]);
         assert_eq!(lines("notice"), [true, false]);

@@ -46,7 +46,7 @@ fn findings(data_dir: &Path, snapshot: &Snapshot) -> Vec<Finding> {
             )
         },
     ));
-    found.sort_by(|one, other| other.0.cmp(&one.0));
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.0));
     found
 }
 

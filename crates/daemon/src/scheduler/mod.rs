@@ -203,7 +203,7 @@ fn status(context: &ActionContext<'_>, _: &[Option<String>]) -> Done {
         let run: Option<&Run> = last.of(task.name);
         vec![
             task.name.to_owned(),
-            run.map_or_else(|| "never".to_owned(), |run| run.time()),
+            run.map_or_else(|| "never".to_owned(), Run::time),
             run.map_or("", |run| if run.failed { "failed" } else { "done" }).to_owned(),
             run.map(|run| run.text.clone()).unwrap_or_default(),
         ]

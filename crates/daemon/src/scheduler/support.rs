@@ -134,5 +134,5 @@ pub(super) fn run(work: &Work<'_>) -> Outcome {
 
 /// Whether a file of the folder of logs is one of ours: `adp.log`, `adp.log.1`.
 fn is_log(name: &str) -> bool {
-    name.ends_with(".log") || name.contains(".log.")
+    name.strip_suffix(".log").is_some() || name.contains(".log.")
 }
