@@ -428,6 +428,7 @@ impl Prepared {
         let relay = Relay::new(
             &options.data_dir,
             node.host.store.clone(),
+            node.host.lock.clone(),
             &node.edge.tasks,
             node.edge.shutdown.clone(),
         );
@@ -437,7 +438,7 @@ impl Prepared {
         sweep(&options.data_dir, &node.host.store, &node.inner);
         PROCESS_STARTED.report(&[("name", &options.name)], concat!("version ", env!("CARGO_PKG_VERSION")));
         node.health.ready.store(true, Ordering::Release);
-        tracing::info!(notice = true, name = options.name, data_dir = %options.data_dir.display(), "ready");
+        tracing::info!(name = options.name, data_dir = %options.data_dir.display(), notice = true, "ready");
         Ok(node)
     }
 

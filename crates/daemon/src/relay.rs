@@ -7,8 +7,9 @@
 use openadp_alarms::{INTERFACE_NOT_LISTENING, OPEN_CLIENT_SERVER_FAILED};
 use openadp_appserver_embedded::OciAccess;
 use openadp_listener::{CtiAccess, refuses};
-use openadp_settings::{Context, Kind, Parameter, Snapshot, Store, Tree, context};
+use openadp_settings::{Context, Kind, Parameter, Rights, Snapshot, Store, Tree, context};
 use openadp_tls::InterfaceKind;
+use openadp_webcontainer::ServiceLock;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -35,7 +36,7 @@ const MOST_SERVERS: usize = 16;
 
 context! {
     /// Servers of the network that OpenClientServer leads clients to; the first that answers is taken.
-    pub struct NetworkServer = Context::table(Tree::Adp, "System/NetworkServers") => {
+    pub struct NetworkServer = Context::table(Tree::Adp, "System/NetworkServers").needs(Rights::Administer) => {
         /// Its address or name.
         pub address: String = Parameter::new("address", Kind::Host).header("Address").key().left();
         /// Its port for OCI-P.
@@ -52,7 +53,8 @@ context! {
     /// Leads clients of the provisioning interface OCI-P to a server of System/NetworkServers. The embedded application server has
     /// no such interface. It is in clear: only addresses of AS_CLI/System/NetworkAccessLists/OCI/Provisioning may connect, and
     /// nobody while that list is empty.
-    pub struct OciProxy = Context::single(Tree::Adp, "Applications/OpenClientServer/OCIProxy") => {
+    pub struct OciProxy = Context::single(Tree::Adp, "Applications/OpenClientServer/OCIProxy")
+        .needs(Rights::Administer) => {
         /// Whether clients are taken.
         pub enabled: bool = Parameter::new("enabled", Kind::Boolean).default("false");
         /// Port where they connect, on all addresses of the machine.
@@ -64,7 +66,8 @@ context! {
     /// Leads clients of the older call control protocol CAP to a server of System/NetworkServers; Applications/CTI took its place
     /// with release 22. It is in clear: only addresses of System/NetworkAccessLists/CTI may connect, and nobody while that list
     /// is empty.
-    pub struct CapProxy = Context::single(Tree::Adp, "Applications/OpenClientServer/CAPProxy") => {
+    pub struct CapProxy = Context::single(Tree::Adp, "Applications/OpenClientServer/CAPProxy")
+        .needs(Rights::Administer) => {
         /// Whether clients are taken.
         pub enabled: bool = Parameter::new("enabled", Kind::Boolean).default("false");
         /// Port where they connect, on all addresses of the machine.
@@ -123,7 +126,14 @@ impl Proxy {
 /// What leads clients on while this process holds the lock.
 pub(crate) struct Relay {
     data_dir: PathBuf,
+    shared: Arc<Shared>,
+}
+
+/// What its parts share.
+struct Shared {
     store: Arc<Store>,
+    /// Whether the node takes new work.
+    lock: ServiceLock,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -132,38 +142,30 @@ impl Relay {
     pub(crate) fn new(
         data_dir: &Path,
         store: Arc<Store>,
+        lock: ServiceLock,
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { data_dir: data_dir.to_owned(), store, tasks: tasks.clone(), shutdown }
+        let shared = Arc::new(Shared { store, lock, tasks: tasks.clone(), shutdown });
+        Self { data_dir: data_dir.to_owned(), shared }
     }
 
     /// Runs until the shutdown.
     pub(crate) async fn run(self) {
+        let shared = self.shared;
         let _lock = loop {
-            let wanted = [Proxy::Oci, Proxy::Cap]
-                .into_iter()
-                .any(|proxy| proxy.wanted(&self.store.current()).is_some());
+            let snapshot = shared.store.current();
+            let wanted = [Proxy::Oci, Proxy::Cap].into_iter().any(|proxy| proxy.wanted(&snapshot).is_some());
             if wanted && let Some(lock) = hold(&self.data_dir) {
                 break lock;
             }
             tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = shared.shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
         };
-        let one = self.tasks.spawn(serve(
-            Proxy::Oci,
-            self.store.clone(),
-            self.tasks.clone(),
-            self.shutdown.clone(),
-        ));
-        let other = self.tasks.spawn(serve(
-            Proxy::Cap,
-            self.store.clone(),
-            self.tasks.clone(),
-            self.shutdown.clone(),
-        ));
+        let one = shared.tasks.spawn(serve(Proxy::Oci, shared.clone()));
+        let other = shared.tasks.spawn(serve(Proxy::Cap, shared.clone()));
         for ended in [one.await, other.await] {
             if ended.is_err() {
                 tracing::error!("a proxy of OpenClientServer failed");
@@ -180,17 +182,17 @@ fn hold(data_dir: &Path) -> Option<File> {
 }
 
 /// Follows the settings of one proxy: listens where and while it is wanted.
-async fn serve(proxy: Proxy, store: Arc<Store>, tasks: TaskTracker, shutdown: CancellationToken) {
-    let mut revisions = store.watch();
+async fn serve(proxy: Proxy, shared: Arc<Shared>) {
+    let mut revisions = shared.store.watch();
     loop {
-        let wanted = proxy.wanted(&store.current());
-        let serving = shutdown.child_token();
+        let wanted = proxy.wanted(&shared.store.current());
+        let serving = shared.shutdown.child_token();
         if let Some((port, most)) = wanted {
-            tasks.spawn(listen(proxy, port, most, store.clone(), tasks.clone(), serving.clone()));
+            shared.tasks.spawn(listen(proxy, port, most, shared.clone(), serving.clone()));
         }
-        while proxy.wanted(&store.current()) == wanted {
+        while proxy.wanted(&shared.store.current()) == wanted {
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shared.shutdown.cancelled() => return,
                 changed = revisions.changed() => if changed.is_err() { return },
             }
         }
@@ -199,14 +201,7 @@ async fn serve(proxy: Proxy, store: Arc<Store>, tasks: TaskTracker, shutdown: Ca
     }
 }
 
-async fn listen(
-    proxy: Proxy,
-    port: u16,
-    most: usize,
-    store: Arc<Store>,
-    tasks: TaskTracker,
-    serving: CancellationToken,
-) {
+async fn listen(proxy: Proxy, port: u16, most: usize, shared: Arc<Shared>, serving: CancellationToken) {
     let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
     let shown = address.to_string();
     let about = [("kind", proxy.name()), ("interface", shown.as_str())];
@@ -228,7 +223,7 @@ async fn listen(
         }
     };
     INTERFACE_NOT_LISTENING.clear(&about);
-    tracing::info!(notice = true, proxy = proxy.name(), port, "listening");
+    tracing::info!(proxy = proxy.name(), port, notice = true, "listening");
     let clients = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
@@ -243,10 +238,11 @@ async fn listen(
                 continue;
             }
         };
-        let snapshot = store.current();
+        let snapshot = shared.store.current();
         let (from, local) = (peer.ip().to_canonical(), client.local_addr().unwrap_or(address));
         let refused =
             refuses(&snapshot, InterfaceKind::Cti, from, local).filter(|reason| *reason == "blackList");
+        let refused = refused.or(shared.lock.refuses().map(|_| "locked"));
         let refused = refused.or((!proxy.may_connect(&snapshot, from)).then_some("networkAccessList"));
         let permit = clients.clone().try_acquire_owned();
         let (reason, Ok(permit)) = (refused, permit) else {
@@ -258,7 +254,7 @@ async fn listen(
             continue;
         }
         let serving = serving.clone();
-        tasks.spawn(async move {
+        shared.tasks.spawn(async move {
             tokio::select! {
                 () = serving.cancelled() => {}
                 () = lead(proxy, client, &snapshot) => {}
@@ -271,7 +267,7 @@ async fn listen(
 fn refuse(proxy: Proxy, peer: SocketAddr, reason: &'static str) {
     metrics::counter!("open_client_connections_total", "proxy" => proxy.name(), "result" => reason)
         .increment(1);
-    tracing::info!(notice = true, %peer, reason, proxy = proxy.name(), "client refused");
+    tracing::info!(%peer, reason, proxy = proxy.name(), notice = true, "client refused");
 }
 
 /// Leads one client to the first server that answers.

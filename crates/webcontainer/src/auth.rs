@@ -196,11 +196,11 @@ impl Authenticator {
                 if let Err(error) = &outcome {
                     tracing::info!(
                         target: "audit",
-                        notice = true,
                         event = "loginRefused",
                         reason = label(Some(error)),
                         source = %address,
                         tracking_id = openadp_appserver::request_id::current(),
+                        notice = true,
                     );
                 }
                 outcome
@@ -463,7 +463,7 @@ fn label(error: Option<&AuthError>) -> &'static str {
 fn refused(reason: &'static str) -> AuthError {
     metrics::counter!("tokens_refused_total", "reason" => reason).increment(1);
     let tracking_id = openadp_appserver::request_id::current();
-    tracing::info!(target: "audit", notice = true, event = "tokenRefused", reason, tracking_id);
+    tracing::info!(target: "audit", event = "tokenRefused", reason, tracking_id, notice = true);
     AuthError::Refused
 }
 

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 const OCI: &str = "ADP_CLI/Applications/OpenClientServer/OCIProxy";
 const CAP: &str = "ADP_CLI/Applications/OpenClientServer/CAPProxy";
+const OBJECTS: &str = "ADP_CLI/Maintenance/ManagedObjects";
 const SERVERS: &str = "ADP_CLI/System/NetworkServers";
 const OCI_LIST: &str = "AS_CLI/System/NetworkAccessLists/OCI/Provisioning";
 const CTI_LIST: &str = "ADP_CLI/System/NetworkAccessLists/CTI";
@@ -89,6 +90,13 @@ fn clients_are_led_on() -> Result<()> {
     becomes("black-listed", moved, None)?;
     effects.run("ADP_CLI/System/Security/BlackList", "delete 127.0.0.1 32 0.0.0.0 1 65535 TCP")?;
     becomes("no longer", moved, from("one"))?;
+
+    // A locked node takes nobody.
+    effects.run(&format!("{OBJECTS}/Lock"), "set healthCheckSeconds 0 finishSeconds 0")?;
+    effects.run(OBJECTS, "lock force;y")?;
+    becomes("locked", moved, None)?;
+    effects.run(OBJECTS, "unlock")?;
+    becomes("unlocked", moved, from("one"))?;
 
     // The older protocol has a list, a port and a limit of its own.
     effects.run(CTI_LIST, "add 127.0.0.1 \"This very machine\"")?;

@@ -121,6 +121,30 @@ fn entries_are_kept_by_id_and_done_at_their_minute() -> Result<()> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(!output.status.success() && text.contains(words), "{command}: {text}");
     }
+    // As part of a change, which sees what it did itself; and shown without being done. Who only looks is in nobody's way.
+    let before = table()?;
+    lab.administer(&[
+        "begin",
+        &format!("{SCHEDULER}> add autoCleanup daily 5 0"),
+        &format!("{SCHEDULER}> delete 1"),
+        &format!("{SCHEDULER}> delete 1"),
+        &format!("{SCHEDULER}> status"),
+        "commit",
+    ])?;
+    let mut changed = before.get(2..).unwrap_or_default().to_vec();
+    changed.push("5 autoCleanup * * 5 0".to_owned());
+    let names = |rows: &[String]| -> Vec<String> {
+        rows.iter().map(|row| row.split_once(' ').map_or("", |(_, rest)| rest).to_owned()).collect()
+    };
+    ensure!(names(&table()?) == names(&changed), "{:?}", table()?);
+    let shown = lab.adpcli_with(&["-n"], &[&format!("{SCHEDULER}> add backup daily 5 0")])?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(shown.contains("+ schedule = daily 5 0") && shown.contains("Dry run"), "{shown}");
+    ensure!(!table()?.iter().any(|row| row.ends_with("backup * * 5 0")), "{:?}", table()?);
+    for command in ["delete 3", "delete 2", "delete 1", "add backup daily 2 10", "add dbMaint date 31 4 20"] {
+        effects.run(SCHEDULER, command)?;
+    }
+
     // It goes out and comes in as text.
     let file = lab.data_dir.join("tmp/schedule.txt");
     std::fs::create_dir_all(lab.data_dir.join("tmp"))?;

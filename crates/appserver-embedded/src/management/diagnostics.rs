@@ -8,7 +8,7 @@ use crate::engine::{End, Route};
 use crate::proxy_policy::{Policies, ProxyRule, Side};
 use crate::{Shared, calls};
 use openadp_appserver::{PortResult, UserId};
-use openadp_settings::{Action, ActionContext, Context, Kind, Parameter, Problem, Tree, context};
+use openadp_settings::{Action, ActionContext, Context, Kind, Parameter, Problem, Rights, Tree, context};
 use std::sync::Arc;
 
 const ACTIONS: &[Action] = &[
@@ -45,7 +45,9 @@ const ACTIONS: &[Action] = &[
 
 context! {
     /// Diagnosis of the application server.
-    pub struct Diag = Context::actions_only(Tree::As, "ASDiagnostic/Diag").actions(ACTIONS) => {}
+    pub struct Diag = Context::actions_only(Tree::As, "ASDiagnostic/Diag")
+        .action_needs(&[("vtr", Rights::View), ("vtri", Rights::View)])
+        .actions(ACTIONS) => {}
 }
 
 fn vtr(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {

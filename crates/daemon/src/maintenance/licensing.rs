@@ -37,6 +37,7 @@ context! {
     /// license.
     pub struct LicenseFile = Context::table(Tree::Adp, "System/Licensing/LicenseManager/LicenseStore")
         .without(&["add", "set", "clear"])
+        .needs(Rights::Administer)
         .actions(&[Action {
             name: "import",
             help: "Takes a license file, keeps it below the data directory and lists it. Nothing of this build asks for a \

@@ -65,6 +65,7 @@ context! {
         .without(&["add", "set", "delete", "clear", "detail"])
         .present(present)
         .action_needs(&[("status", Rights::View)])
+        .editing(&["add", "delete"])
         .actions(ACTIONS) => {
         /// The task: backup, healthmon, tech-support, autoCleanup, cpuMon, dbMaint or dbSyncCheck.
         pub task: String = Parameter::new("task", Kind::Named(&TASK)).header("Name").key().left();

@@ -96,7 +96,7 @@ impl Scheduler {
         metrics::counter!("scheduler_tasks_total", "task" => task.name, "result" => if failed { "failed" } else { "done" })
             .increment(1);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(notice = true, task = name, took_ms, failed, "scheduled task: {text}");
+        tracing::info!(task = name, took_ms, failed, notice = true, "scheduled task: {text}");
         let kept = Last::read(&self.data_dir).unwrap_or_default().keep(
             &self.data_dir,
             name,
