@@ -46,20 +46,15 @@ pub fn percentile(samples: &[f64], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// Pins a process, all its threads and its children.
+/// Pins this process with all its threads, and what it starts from now on; a lab that runs already keeps its core.
 ///
 /// # Errors
 /// When `taskset` fails.
-pub fn pin(process: u32, core: &str) -> Result<()> {
-    let children =
-        std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    for id in std::iter::once(process.to_string()).chain(children.split_whitespace().map(str::to_owned)) {
-        let output = Command::new("taskset")
-            .args(["-a", "-c", "-p", core, &id])
-            .output()
-            .context("running taskset")?;
-        ensure!(output.status.success(), "taskset: {}", String::from_utf8_lossy(&output.stderr));
-    }
+pub fn pin(core: &str) -> Result<()> {
+    let own = std::process::id().to_string();
+    let output =
+        Command::new("taskset").args(["-a", "-c", "-p", core, &own]).output().context("running taskset")?;
+    ensure!(output.status.success(), "taskset: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         tokens.iter().map(|token| request(&format!("Authorization: Bearer {token}"))).collect();
     let with_password = [request(&basic(&alice.user_id, &alice.password))];
 
-    pin(std::process::id(), CLIENT_CORE)?;
+    pin(CLIENT_CORE)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut peaks, mut checked, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs() {

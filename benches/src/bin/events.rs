@@ -10,7 +10,7 @@ const CHANGES: usize = 200;
 
 fn main() -> Result<()> {
     let lab = pinned_lab()?;
-    pin(std::process::id(), CLIENT_CORE)?;
+    pin(CLIENT_CORE)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -7,7 +7,8 @@ use openadp_benches::{
 };
 use std::time::Duration;
 
-const CONNECTIONS: u32 = 256;
+/// More than the service works on at once, as a cluster's clients are: the excess is really offered.
+const CONNECTIONS: u32 = 1024;
 const SECONDS: u32 = 8;
 
 fn main() -> Result<()> {
@@ -21,10 +22,11 @@ fn main() -> Result<()> {
     let authorization = basic(&alice.user_id, &alice.password);
     let request =
         format!("GET /authService/token?key={key} HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n\r\n");
-    pin(std::process::id(), CLIENT_CORE)?;
+    pin(CLIENT_CORE)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut peaks, mut goodputs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut told, mut slowest, mut late) = (0, Vec::new(), 0);
+    let mut slowest_good = Vec::new();
     for _ in 0..runs() {
         let (peak, _) = wrk_latency(&url, std::slice::from_ref(&authorization), 32, None)?;
         let time = Duration::from_secs(SECONDS.into());
@@ -36,12 +38,14 @@ fn main() -> Result<()> {
         ratios.push(goodput / peak);
         told += tally.told_ms.len();
         slowest.push(percentile(&tally.told_ms, 0.99));
+        slowest_good.push(percentile(&tally.good_ms, 0.99));
         late += tally.late;
     }
     report(&format!(
-        "overload: peak {:.0}/s; at twice that {:.0}/s are made, ratio {:.2} (aim 0.9); {told} told to come back, p99 {:.1} ms (aim 50); {late} not sent in time",
+        "overload: peak {:.0}/s; at twice that {:.0}/s are made, p99 {:.1} ms, ratio {:.2} (aim 0.9); {told} told to come back, p99 {:.1} ms (aim 50); {late} not sent in time",
         median(&peaks),
         median(&goodputs),
+        median(&slowest_good),
         median(&ratios),
         median(&slowest),
     ));

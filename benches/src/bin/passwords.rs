@@ -80,7 +80,7 @@ async fn everybody(credentials: &Arc<dyn Credentials>) -> Result<(Vec<f64>, u32)
 }
 
 fn main() -> Result<()> {
-    pin(std::process::id(), SERVER_CORE)?;
+    pin(SERVER_CORE)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(run())
 }

@@ -1,8 +1,11 @@
 //! Tokens issued a second on one core over keep-alive TLS, RS256 and ES256: beside what `openssl speed` signs on the same
-//! core, and beside the npm package oidc-provider, where node is there.
+//! core, beside what the crypto library alone signs there, and beside the npm package oidc-provider, where node is there.
 
-use anyhow::{Context as _, Result};
-use openadp_benches::{SERVER_CORE, basic, client_key, median, pinned_lab, report, runs, wrk_latency};
+use anyhow::{Context as _, Result, anyhow};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use openadp_benches::{SERVER_CORE, basic, client_key, median, pin, pinned_lab, report, runs, wrk_latency};
 use openadp_suite::{Lab, repository};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,11 +27,13 @@ fn main() -> Result<()> {
             "ADP_CLI/Applications/AuthenticationService/KeyManagement> rotate {kind}"
         )])?;
         let (mut ours, mut slowest, mut signs, mut theirs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut library = Vec::new();
         for _ in 0..runs() {
             let (rate, p99) = wrk_latency(&url, &headers, CONNECTIONS, None)?;
             ours.push(rate);
             slowest.push(p99);
             signs.push(openssl_signs(bits)?);
+            library.push(library_signs(algorithm)?);
             if let Some(reference) = Reference::start(&lab, algorithm)? {
                 theirs.push(reference.rate()?);
             }
@@ -38,6 +43,12 @@ fn main() -> Result<()> {
             "tokens: {algorithm} {ours:.0}/s, p99 {p99:.1} ms (aim below 60 with {CONNECTIONS} connections); openssl speed {signs:.0} signs/s, ratio {:.2} (aim {aim})",
             ours / signs
         ));
+        let library = median(&library);
+        report(&format!(
+            "tokens: {algorithm} aws-lc alone {library:.0} signs/s, {:.2} of openssl; ours {:.2} of that",
+            library / signs,
+            ours / library
+        ));
         if theirs.is_empty() {
             report("tokens: oidc-provider is not installed (npm ci in benches/oidc-provider)");
         } else {
@@ -46,6 +57,30 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Signs a second by the library that all our private keys live in, on the server's core: the ceiling of any service that is
+/// built on it.
+fn library_signs(algorithm: &str) -> Result<f64> {
+    let message = [7_u8; 400];
+    let random = SystemRandom::new();
+    let sign: Box<dyn Fn() -> Result<()> + Send> = if algorithm == "RS256" {
+        let key = RsaKeyPair::generate(KeySize::Rsa2048)?;
+        Box::new(move || {
+            let mut signature = vec![0; key.public_modulus_len()];
+            key.sign(&RSA_PKCS1_SHA256, &random, &message, &mut signature).map_err(|error| anyhow!("{error}"))
+        })
+    } else {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        Box::new(move || key.sign(&random, &message).map(|_| ()).map_err(|error| anyhow!("{error}")))
+    };
+    pin(SERVER_CORE)?;
+    let (began, mut done) = (Instant::now(), 0_u32);
+    while began.elapsed() < Duration::from_secs(3) {
+        sign()?;
+        done += 1;
+    }
+    Ok(f64::from(done) / began.elapsed().as_secs_f64())
 }
 
 fn openssl_signs(kind: &str) -> Result<f64> {

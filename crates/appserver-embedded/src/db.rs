@@ -169,6 +169,7 @@ impl Db {
             step(3, "services", include_str!("../migrations/0003_services.sql")),
             step(4, "device_addresses", include_str!("../migrations/0004_device_addresses.sql")),
             step(5, "events", include_str!("../migrations/0005_events.sql")),
+            step(6, "calls", include_str!("../migrations/0006_calls.sql")),
         ];
         Migrator::with_migrations(migrations)
             .run(&write)

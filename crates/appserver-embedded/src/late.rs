@@ -13,10 +13,7 @@ fn name_of(action: &CallAction) -> Option<&'static str> {
         CallAction::Hold => Some("hold"),
         CallAction::Reconnect => Some("reconnect"),
         CallAction::Talk => Some("talk"),
-        CallAction::BlindTransfer { .. }
-        | CallAction::ConsultTransfer { .. }
-        | CallAction::Decline
-        | CallAction::Release => None,
+        _ => None,
     }
 }
 

@@ -39,7 +39,10 @@ pub mod upkeep;
 mod workers;
 
 pub use db::OpenError;
-pub use management::{Administrators, Contacts, Diag, Groups, IpDeviceMgmt, ServiceProviders, Users};
+pub use management::{
+    Administrators, Calls, ChannelSets, Channels, Contacts, Diag, Events, Groups, IpDeviceMgmt,
+    ServiceProviders, Subscriptions, Users,
+};
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use proxy_policy::{HeaderPolicy, OptionTagPolicy, ProxyRule};
 pub use push_sender::{PushSendError, PushSender};

@@ -2,9 +2,7 @@
 
 use crate::db::{fault, json};
 use crate::{Shared, events, seal};
-use openadp_appserver::{
-    AdminLevel, DeviceLevel, Event, PortError, PortResult, Service, ServiceKind, UserId,
-};
+use openadp_appserver::{AdminLevel, DeviceLevel, Event, PortError, PortResult, ServiceKind, UserId};
 use openadp_settings::Secret;
 use std::sync::Arc;
 
@@ -208,11 +206,6 @@ impl Provisioning {
         }
         let phc = self.first_password(&s.user_id, &s.password).await?;
         let mut tx = self.shared.db.begin().await?;
-        let known: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
-            .bind(s.user_id.as_str())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(fault)?;
         sqlx::query(
             "INSERT INTO users (user_id, provider, group_id, first_name, last_name, number, extension, country_code, \
              mobile, email, title, department, time_zone, line_port) \
@@ -239,16 +232,6 @@ impl Provisioning {
         .execute(tx.conn())
         .await
         .map_err(conflict("number, extension or group"))?;
-        // Services that were taken away since do not come back by repetition.
-        for kind in ServiceKind::ALL.iter().copied().filter(|_| known.is_none()) {
-            sqlx::query("INSERT INTO services VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-                .bind(s.user_id.as_str())
-                .bind(kind.display_name())
-                .bind(json(&Service::new(kind).settings)?)
-                .execute(tx.conn())
-                .await
-                .map_err(fault)?;
-        }
         Self::store_first_password(&mut tx, &s.user_id, phc).await?;
         tx.commit().await
     }
@@ -394,17 +377,25 @@ impl Provisioning {
     /// `NotFound` for an unknown subscriber.
     pub async fn assign_service(&self, user: &UserId, kind: ServiceKind, assigned: bool) -> PortResult<()> {
         let mut tx = self.shared.db.begin().await?;
-        let query = if assigned {
-            sqlx::query("INSERT INTO services VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-                .bind(user.as_str().to_owned())
-                .bind(kind.display_name())
-                .bind(json(&Service::new(kind).settings)?)
+        let known: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
+            .bind(user.as_str())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(fault)?;
+        known.ok_or(PortError::NotFound { what: "user" })?;
+        // A service without a row is there, as it is at first.
+        let statement = if assigned {
+            "DELETE FROM services WHERE user_id = ? AND kind = ? AND taken = 1"
         } else {
-            sqlx::query("DELETE FROM services WHERE user_id = ? AND kind = ?")
-                .bind(user.as_str().to_owned())
-                .bind(kind.display_name())
+            "INSERT INTO services (user_id, kind, settings, taken) VALUES (?, ?, '{}', 1) ON CONFLICT DO UPDATE SET \
+             settings = excluded.settings, taken = excluded.taken"
         };
-        query.execute(tx.conn()).await.map_err(conflict("user"))?;
+        sqlx::query(statement)
+            .bind(user.as_str())
+            .bind(kind.display_name())
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
         tx.commit().await
     }
 

@@ -5,8 +5,8 @@ use crate::engine::Dialled;
 use crate::{Shared, events};
 use async_trait::async_trait;
 use openadp_appserver::{
-    Event, Member, MemberKind, Patch, PortError, PortResult, Service, ServiceKind, Services, Setting,
-    Settings, UserId,
+    Event, Member, MemberKind, Patch, PortError, PortResult, RecordChange, Records, Service, ServiceKind,
+    Services, Setting, Settings, UserId,
 };
 use std::sync::Arc;
 
@@ -19,19 +19,6 @@ pub(crate) fn kind_of(name: &str) -> Option<ServiceKind> {
     ServiceKind::ALL.iter().copied().find(|kind| kind.display_name() == name)
 }
 
-/// Why there is no such service of this subscriber.
-async fn missing(shared: &Shared, user: &UserId, kind: ServiceKind) -> PortError {
-    let found: Result<Option<(i64,)>, _> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
-        .bind(user.as_str())
-        .fetch_optional(shared.db.read())
-        .await;
-    match found {
-        Ok(Some(_)) => PortError::NotAssigned { service: kind.display_name() },
-        Ok(None) => PortError::NotFound { what: "user" },
-        Err(error) => fault(error),
-    }
-}
-
 /// Whether every number among the settings can be dialled.
 fn check_numbers(members: &'static [Member], settings: &Settings) -> PortResult<()> {
     for member in members {
@@ -39,8 +26,19 @@ fn check_numbers(members: &'static [Member], settings: &Settings) -> PortResult<
             (MemberKind::Number, Some(Setting::Text(number))) => {
                 Dialled::parse(number).map_err(|reason| PortError::Invalid { field: member.name, reason })?;
             }
-            (MemberKind::Entries { members, .. }, Some(Setting::Entries(entries))) => {
+            (
+                MemberKind::Entries { members, .. }
+                | MemberKind::Items { members, .. }
+                | MemberKind::Records(Records { members, .. }),
+                Some(Setting::Entries(entries)),
+            ) => {
                 entries.iter().try_for_each(|entry| check_numbers(members, entry))?;
+            }
+            (MemberKind::Group { members }, Some(Setting::Group(group))) => check_numbers(members, group)?,
+            (MemberKind::Numbers { item, .. }, Some(Setting::Numbers(numbers))) => {
+                for number in numbers {
+                    Dialled::parse(number).map_err(|reason| PortError::Invalid { field: item, reason })?;
+                }
             }
             _ => {}
         }
@@ -48,11 +46,68 @@ fn check_numbers(members: &'static [Member], settings: &Settings) -> PortResult<
     Ok(())
 }
 
+/// What a row says of a service: its settings, or that it was taken away. Without a row it is as it is at first.
+fn of_row(kind: ServiceKind, row: Option<(String, bool)>) -> PortResult<Option<Service>> {
+    match row {
+        None => Ok(Some(Service::new(kind))),
+        Some((_, true)) => Ok(None),
+        Some((text, false)) => {
+            Ok(Some(Service { kind, settings: serde_json::from_str(&text).map_err(unreadable)? }))
+        }
+    }
+}
+
+impl UserServices {
+    /// Changes a service in one transaction, and tells of it if anything is different.
+    async fn edit(
+        &self,
+        user: &UserId,
+        kind: ServiceKind,
+        change: impl FnOnce(&mut Service) -> PortResult<()> + Send,
+    ) -> PortResult<()> {
+        let mut tx = self.shared.db.begin().await?;
+        let known: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM users WHERE user_id = ?")
+            .bind(user.as_str())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(fault)?;
+        known.ok_or(PortError::NotFound { what: "user" })?;
+        let row: Option<(String, bool)> =
+            sqlx::query_as("SELECT settings, taken FROM services WHERE user_id = ? AND kind = ?")
+                .bind(user.as_str())
+                .bind(kind.display_name())
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(fault)?;
+        let Some(mut service) = of_row(kind, row)? else {
+            return Err(PortError::NotAssigned { service: kind.display_name() });
+        };
+        let former = service.clone();
+        change(&mut service)?;
+        check_numbers(kind.spec().members, &service.settings)?;
+        if service == former {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO services (user_id, kind, settings) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET \
+             settings = excluded.settings",
+        )
+        .bind(user.as_str())
+        .bind(kind.display_name())
+        .bind(json(&service.settings)?)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
+        events::append(&mut tx, user, &Event::Service(service)).await?;
+        tx.commit().await
+    }
+}
+
 #[async_trait]
 impl Services for UserServices {
     async fn assigned(&self, user: &UserId) -> PortResult<Vec<ServiceKind>> {
         let rows: Vec<(Option<String>,)> = sqlx::query_as(
-            "SELECT s.kind FROM users u LEFT JOIN services s USING (user_id) WHERE u.user_id = ? ORDER BY s.kind",
+            "SELECT s.kind FROM users u LEFT JOIN services s ON s.user_id = u.user_id AND s.taken WHERE u.user_id = ?",
         )
         .bind(user.as_str())
         .fetch_all(self.shared.db.read())
@@ -61,58 +116,41 @@ impl Services for UserServices {
         if rows.is_empty() {
             return Err(PortError::NotFound { what: "user" });
         }
-        Ok(rows.iter().filter_map(|(name,)| name.as_deref().and_then(kind_of)).collect())
+        let taken: Vec<ServiceKind> =
+            rows.iter().filter_map(|(name,)| name.as_deref().and_then(kind_of)).collect();
+        Ok(ServiceKind::ALL.iter().copied().filter(|kind| !taken.contains(kind)).collect())
     }
 
     async fn service(&self, user: &UserId, kind: ServiceKind) -> PortResult<(u64, Service)> {
         // One statement sees one state: the position fits the settings.
-        let row: Option<(i64, String)> = sqlx::query_as(
-            "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0), settings FROM services \
-             WHERE user_id = ? AND kind = ?",
+        let row: Option<(i64, Option<String>, Option<bool>)> = sqlx::query_as(
+            "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0), s.settings, s.taken FROM users u \
+             LEFT JOIN services s ON s.user_id = u.user_id AND s.kind = ?2 WHERE u.user_id = ?1",
         )
         .bind(user.as_str())
         .bind(kind.display_name())
         .fetch_optional(self.shared.db.read())
         .await
         .map_err(fault)?;
-        match row {
-            Some((position, text)) => {
-                let settings = serde_json::from_str(&text).map_err(unreadable)?;
-                Ok((count(position), Service { kind, settings }))
-            }
-            None => Err(missing(&self.shared, user, kind).await),
+        let Some((position, text, taken)) = row else { return Err(PortError::NotFound { what: "user" }) };
+        match of_row(kind, text.zip(taken))? {
+            Some(service) => Ok((count(position), service)),
+            None => Err(PortError::NotAssigned { service: kind.display_name() }),
         }
     }
 
     async fn change_service(&self, user: &UserId, kind: ServiceKind, patch: Patch) -> PortResult<()> {
-        let mut tx = self.shared.db.begin().await?;
-        let before: Option<(String,)> =
-            sqlx::query_as("SELECT settings FROM services WHERE user_id = ? AND kind = ?")
-                .bind(user.as_str())
-                .bind(kind.display_name())
-                .fetch_optional(tx.conn())
-                .await
-                .map_err(fault)?;
-        let Some((before,)) = before else {
-            drop(tx);
-            return Err(missing(&self.shared, user, kind).await);
-        };
-        let mut service = Service { kind, settings: serde_json::from_str(&before).map_err(unreadable)? };
-        let former = service.clone();
-        service.change(patch)?;
-        check_numbers(kind.spec().members, &service.settings)?;
-        if service == former {
-            return Ok(());
-        }
-        sqlx::query("UPDATE services SET settings = ? WHERE user_id = ? AND kind = ?")
-            .bind(json(&service.settings)?)
-            .bind(user.as_str())
-            .bind(kind.display_name())
-            .execute(tx.conn())
-            .await
-            .map_err(fault)?;
-        events::append(&mut tx, user, &Event::Service(service)).await?;
-        tx.commit().await
+        self.edit(user, kind, |service| service.change(patch)).await
+    }
+
+    async fn change_record(
+        &self,
+        user: &UserId,
+        kind: ServiceKind,
+        key: &str,
+        change: RecordChange,
+    ) -> PortResult<()> {
+        self.edit(user, kind, |service| service.change_record(key, change)).await
     }
 }
 
@@ -187,7 +225,7 @@ mod tests {
         assert_eq!(events.split_last().map(|(_, services)| services), Some(services.as_slice()));
         let rows: Vec<(String, String)> =
             sqlx::query_as("SELECT kind, settings FROM services").fetch_all(&mut db).await.expect("services");
-        assert_eq!(rows.len(), ServiceKind::ALL.len());
+        assert_eq!(rows.len(), 10, "those of then");
         for (name, text) in rows {
             let kind = kind_of(&name).expect("a kind of today");
             let settings: Settings = serde_json::from_str(&text).expect("settings of today");

@@ -66,6 +66,9 @@ context! {
             Parameter::new("noAnswerTimeoutInSeconds", Kind::integer(5, 600)).default("60").unit("seconds");
         /// Length of one ring, in which forwarding counts.
         pub ring_length: u32 = Parameter::new("ringLengthInSeconds", Kind::integer(1, 10)).default("6").unit("seconds");
+        /// How long a parked call waits until it rings again at who parked it.
+        pub park_recall: u32 =
+            Parameter::new("parkRecallTimeoutInSeconds", Kind::integer(5, 600)).default("45").unit("seconds");
         /// Most calls of one subscriber at a time; further callers get busy.
         pub maximum_calls_per_user: u32 = Parameter::new("maximumCallsPerUser", Kind::integer(1, 50)).default("6");
         /// Most forwardings that one call follows.
@@ -142,6 +145,11 @@ context! {
 /// All contexts of the embedded application server.
 pub const MODULE: Module = Module::new("appserver-embedded")
     .contexts(&[
+        crate::Calls::CONTEXT,
+        crate::Channels::CONTEXT,
+        crate::ChannelSets::CONTEXT,
+        crate::Subscriptions::CONTEXT,
+        crate::Events::CONTEXT,
         NotificationPushServer::CONTEXT,
         PushNotification::CONTEXT,
         AllowedApplication::CONTEXT,

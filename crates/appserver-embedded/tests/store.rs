@@ -127,7 +127,7 @@ async fn random_actions_through_two_processes_leave_no_impossible_call() {
                         12 => CallAction::BlindTransfer { address: other.number.to_owned() },
                         _ => CallAction::ConsultTransfer { other: second },
                     };
-                    ports.calls.act(&person.id(), &call, &action).await
+                    ports.calls.act(&person.id(), &call, &action).await.map(drop)
                 }
             };
             if let Err(error @ (PortError::Internal(_) | PortError::Unavailable(_))) = result {

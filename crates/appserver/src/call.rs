@@ -123,12 +123,92 @@ pub enum InternalReleaseCause {
     UserNotFound,
 }
 
+/// Why a call rings again at who had given it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecallType {
+    /// The busy party did not get free in time.
+    BusyCampOn,
+    /// Nobody took the transferred call.
+    CallTransfer,
+    /// Nobody took the parked call.
+    CallPark,
+}
+
+/// Why a call came here from where it was going before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirection {
+    /// Who sent it on.
+    pub party: RemoteParty,
+    /// Why, in the words of [`Redirect::reason`].
+    pub reason: String,
+    /// How often.
+    pub counter: u32,
+}
+
+/// What kind of place a half is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PlaceKind {
+    /// A location of BroadWorks Anywhere.
+    BroadWorksAnywhere,
+    /// A number that rang together with or after the own device.
+    Number,
+    /// The number of Remote Office.
+    RemoteOffice,
+}
+
+/// Where a half is that is not at the own device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// What kind.
+    pub kind: PlaceKind,
+    /// Its number.
+    pub address: Address,
+}
+
+/// How far the recording of a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordingState {
+    /// It runs.
+    Started,
+    /// It waits.
+    Paused,
+}
+
+/// What the user may do with the recording now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordingControls {
+    /// Nothing.
+    #[default]
+    None,
+    /// Begin it.
+    Record,
+    /// Pause it.
+    Pause,
+    /// Pause or end it.
+    PauseStop,
+    /// Go on.
+    Resume,
+    /// Go on or end it.
+    ResumeStop,
+}
+
+/// The recording of a call; there for who has the service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// How far it is, while there is one.
+    pub state: Option<RecordingState>,
+    /// Whether anything of the call was recorded.
+    pub recorded: bool,
+    /// What may be done with it.
+    pub controls: RecordingControls,
+}
+
 /// Where this party's call was redirected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// New destination.
     pub address: Address,
-    /// `unconditional`, `user-busy`, `no-answer`, `transfer`, `deflection`.
+    /// `unconditional`, `user-busy`, `do-not-disturb`, `no-answer`, `unavailable`, `away`, `voicemail`, `transfer`, `deflection`.
     pub reason: String,
     /// When, milliseconds since 1970.
     pub time: i64,
@@ -173,6 +253,87 @@ pub struct Call {
     pub detached_time: Option<i64>,
     /// When it ended.
     pub release_time: Option<i64>,
+    /// How an unanswered incoming call came here, the last redirection first.
+    #[serde(default)]
+    pub redirections: Vec<Redirection>,
+    /// Where it is, if not at the own device.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// Why it rings again.
+    #[serde(default)]
+    pub recall: Option<RecallType>,
+    /// Its recording, for who has the service.
+    #[serde(default)]
+    pub recording: Option<Recording>,
+    /// Whether it is part of the user's conference.
+    #[serde(default)]
+    pub in_conference: bool,
+}
+
+/// A call in a conference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    /// The user's half.
+    pub call: CallId,
+    /// Is not heard.
+    pub muted: bool,
+    /// Hears nothing.
+    pub deaf: bool,
+}
+
+/// The conference of a user: several of its calls, joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conference {
+    /// `Active`, `Held` or `Released`.
+    pub state: CallState,
+    /// Address of record of the device that it is on.
+    pub address_of_record: String,
+    /// Line appearance.
+    pub appearance: u32,
+    /// Whether the user is not heard in it.
+    pub muted: bool,
+    /// Its calls.
+    pub participants: Vec<Participant>,
+}
+
+/// What can be done with a conference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferenceAction {
+    /// Make one of two calls.
+    Start(CallId, CallId),
+    /// Join another call to it.
+    Add(CallId),
+    /// Release one of its calls.
+    Drop(CallId),
+    /// Mute or unmute one of its calls.
+    MuteCall(CallId, bool),
+    /// Make one of its calls deaf, or let it hear again.
+    DeafenCall(CallId, bool),
+    /// Mute or unmute the user.
+    Mute(bool),
+    /// Hold all of it.
+    Hold,
+    /// Retrieve all of it.
+    Talk,
+    /// Release all of it.
+    Release,
+}
+
+/// A call of others that a user takes or joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PickUp {
+    /// The call that rings longest in the own group.
+    Group,
+    /// The call that rings at somebody of the own group.
+    Directed {
+        /// Who.
+        address: String,
+    },
+    /// The call that is parked against somebody of the own enterprise.
+    Parked {
+        /// Against whom.
+        address: String,
+    },
 }
 
 /// Whether the user has a call up.
@@ -193,6 +354,22 @@ pub struct CallOverview {
     pub calls: Vec<Call>,
     /// Hook status.
     pub hook_status: HookStatus,
+    /// The user's conference.
+    pub conference: Option<Conference>,
+}
+
+/// Which of the user's places a call is made from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DialLocation {
+    /// Wherever the services say: Remote Office, all locations, or the own device.
+    #[default]
+    Usual,
+    /// The own device and all locations; the first that answers.
+    All,
+    /// The own device.
+    Primary,
+    /// The locations of BroadWorks Anywhere, or the one that is named.
+    BroadWorksAnywhere,
 }
 
 /// Options of a dial request; more may come.
@@ -202,6 +379,10 @@ pub struct DialOptions {
     pub info: Option<String>,
     /// Id that the call is known by in the network, in place of one made up: both halves tell it.
     pub correlation_id: Option<String>,
+    /// Where the call is made from.
+    pub location: DialLocation,
+    /// Number of the location.
+    pub location_address: Option<String>,
 }
 
 /// What a dial request gives.
@@ -231,6 +412,36 @@ pub enum CallAction {
         /// Where to.
         address: String,
     },
+    /// Send an alerting incoming call on.
+    Deflect {
+        /// Where to.
+        address: String,
+    },
+    /// Connect the other party to a mailbox and leave.
+    VmTransfer {
+        /// Whose; the own one where it is not given.
+        address: Option<String>,
+    },
+    /// Leave the other party waiting until somebody retrieves it.
+    Park {
+        /// Against whom; against oneself where it is not given.
+        address: Option<String>,
+    },
+    /// The same, against whoever of the group has nothing parked yet.
+    GroupPark,
+    /// Let the other side hear digits.
+    Dtmf {
+        /// `0` to `9`, `A` to `D`, `*`, `#`, and `,` for a pause.
+        digits: String,
+    },
+    /// Begin to record it.
+    Record,
+    /// End the recording.
+    StopRecording,
+    /// Let the recording wait.
+    PauseRecording,
+    /// Let it go on.
+    ResumeRecording,
     /// Connect the other parties of two own calls and leave.
     ConsultTransfer {
         /// The other own call.
@@ -279,7 +490,8 @@ pub trait CallControl: Send + Sync {
     /// Starts a call: the user's own phone is taken to pick up at once, then the other side rings.
     ///
     /// # Errors
-    /// `NotFound` for an unknown user, `Invalid` for an address that is none, `LimitReached`.
+    /// `NotFound` for an unknown user, `Invalid` for an address or location that is none, `NotAssigned` for a location of a
+    /// service that the user does not have, `LimitReached`.
     async fn dial(&self, user: &UserId, address: &str, options: &DialOptions) -> PortResult<CallStart>;
 
     /// The user's calls that are not released.
@@ -294,11 +506,35 @@ pub trait CallControl: Send + Sync {
     /// `NotFound` for an unknown user or call.
     async fn call(&self, user: &UserId, call: &CallId) -> PortResult<Call>;
 
-    /// Does something with a call. One transaction with its events.
+    /// Does something with a call. One transaction with its events. Gives the address that it was parked against.
     ///
     /// # Errors
-    /// `NotFound`, `WrongState`, `Invalid`.
-    async fn act(&self, user: &UserId, call: &CallId, action: &CallAction) -> PortResult<()>;
+    /// `NotFound`, `WrongState`, `Invalid`, `NotAssigned`.
+    async fn act(&self, user: &UserId, call: &CallId, action: &CallAction) -> PortResult<Option<Address>>;
+
+    /// Takes a call of others.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user or call, `Invalid`, `LimitReached`.
+    async fn pick_up(&self, user: &UserId, what: &PickUp) -> PortResult<CallStart>;
+
+    /// Who is parked against the user, with the feed position at which that holds.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown user.
+    async fn parked(&self, user: &UserId) -> PortResult<(u64, Option<RemoteParty>)>;
+
+    /// The user's conference.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown user, or when there is none.
+    async fn conference(&self, user: &UserId) -> PortResult<Conference>;
+
+    /// Does something with the user's conference.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`.
+    async fn confer(&self, user: &UserId, action: &ConferenceAction) -> PortResult<()>;
 
     /// A page of a call log, newest first; `start` is 1-based.
     ///

@@ -11,11 +11,15 @@
 )]
 
 mod calls;
+mod control;
 mod events;
+mod places;
 mod records;
 
 pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
+pub use control::{conferences, parking, pick_ups, recalls, recording};
 pub use events::{feed, request_ids, subscriptions, two_processes};
+pub use places::{mailboxes, places, searches, selections};
 pub use records::{credentials, devices, directory, garbage, push_registrations, services};
 
 use crate::{CallId, CallState, Event, FeedEvent, PortError, PortResult, Ports, ServiceKind, UserId};
@@ -191,6 +195,15 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     no_answer(&make().await).await;
     transfers(&make().await).await;
     call_limits(&make().await).await;
+    places(&make().await).await;
+    searches(&make().await).await;
+    mailboxes(&make().await).await;
+    selections(&make().await).await;
+    parking(&make().await).await;
+    pick_ups(&make().await).await;
+    recalls(&make().await).await;
+    conferences(&make().await).await;
+    recording(&make().await).await;
     feed(&make().await).await;
     request_ids(&make().await).await;
     subscriptions(&make().await).await;
@@ -251,7 +264,9 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
     let own = events.iter().filter(|event| event.subscriber == person.id());
     own.map(|event| match &event.event {
         Event::Call { kind, call } => format!("{kind:?} {:?}", call.state),
+        Event::Conference { kind, conference } => format!("Conference {kind:?} {:?}", conference.state),
         Event::Hook(status) => format!("{status:?}"),
+        Event::Parked { party } => format!("Parked {}", if party.is_some() { "somebody" } else { "nobody" }),
         Event::Service(service) => format!("Service {}", service.kind.display_name()),
         Event::PushRegistrations => "PushRegistrations".to_owned(),
         Event::CredentialsChanged => "CredentialsChanged".to_owned(),

@@ -1,6 +1,6 @@
 //! The ordered event feed: every change of state, in the order in which it was committed.
 
-use crate::{Call, HookStatus, PortResult, Service, UserId};
+use crate::{Call, Conference, HookStatus, PortResult, RemoteParty, Service, UserId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -29,7 +29,48 @@ pub enum CallEventKind {
     Retrieved,
     /// Transferred to somebody else.
     Transferred,
+    /// Somebody else took it while it rang here.
+    PickedUp,
+    /// It was parked, and this party took it.
+    ParkRetrieved,
+    /// Its recording waits.
+    RecordingPaused,
+    /// Its recording goes on.
+    RecordingResumed,
+    /// Its recording runs.
+    RecordingStarted,
+    /// Its recording begins.
+    RecordingStarting,
+    /// Its recording ended, as the user asked or with the call.
+    RecordingStopped,
     /// Something else about it changed (held by the other party, say).
+    Updated,
+}
+
+/// What happened to a conference; the names are those of the XSI event types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConferenceEventKind {
+    /// A participant hears nothing.
+    CallMadeDeaf,
+    /// A participant hears again.
+    CallMadeUnDeaf,
+    /// A participant is not heard.
+    CallMuted,
+    /// A participant is heard again.
+    CallUnMuted,
+    /// The user holds it.
+    Held,
+    /// The user is not heard.
+    Muted,
+    /// Over; its last call may go on.
+    Released,
+    /// The user is back.
+    Retrieved,
+    /// It began.
+    Started,
+    /// The user is heard again.
+    Unmuted,
+    /// A participant came or went.
     Updated,
 }
 
@@ -43,6 +84,18 @@ pub enum Event {
         kind: CallEventKind,
         /// The subscriber's half after it.
         call: Call,
+    },
+    /// The conference of the subscriber changed.
+    Conference {
+        /// What happened.
+        kind: ConferenceEventKind,
+        /// The conference after it.
+        conference: Conference,
+    },
+    /// A call was parked against the subscriber, or none is any more.
+    Parked {
+        /// Who waits, as the subscriber sees it.
+        party: Option<RemoteParty>,
     },
     /// The hook status changed.
     Hook(HookStatus),

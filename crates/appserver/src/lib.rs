@@ -25,8 +25,9 @@ mod subscription;
 pub use account::{Account, AccountKind, AdminLevel, Credentials, Principal, UserId};
 pub use call::{
     Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallPersonality,
-    CallStart, CallState, CallType, DialOptions, HookStatus, InternalReleaseCause, LogPage, Redirect,
-    ReleasingParty, RemoteParty,
+    CallStart, CallState, CallType, Conference, ConferenceAction, DialLocation, DialOptions, HookStatus,
+    InternalReleaseCause, LogPage, Participant, PickUp, Place, PlaceKind, RecallType, Recording,
+    RecordingControls, RecordingState, Redirect, Redirection, ReleasingParty, RemoteParty,
 };
 pub use clock::{Clock, SystemClock, epoch_millis};
 pub use device::{
@@ -37,13 +38,15 @@ pub use directory::{
     Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, Profile, SearchTerm,
 };
 pub use error::{PortError, PortResult};
-pub use feed::{CallEventKind, Event, EventFeed, FeedEvent};
+pub use feed::{CallEventKind, ConferenceEventKind, Event, EventFeed, FeedEvent};
 pub use logins::Logins;
 pub use push::{DeviceToken, PushRegistration, PushRegistrations};
 pub use service::{
-    ACTIVE, FORWARD_TO, Member, MemberKind, NUMBER_OF_RINGS, PHONE_NUMBER, PREFIX, Patch, RING_SPLASH,
+    ACTIVE, ANSWER_CONFIRMATION, CRITERIA, CRITERIA_LIST, CRITERIA_NAME, FORWARD_TO, LOCATIONS, Member,
+    MemberKind, NUMBER_OF_RINGS, Nest, PHONE_NUMBER, PREFIX, Part, Patch, RECORDING_MODE,
+    REMOTE_OFFICE_NUMBER, RING_SPLASH, RecordChange, Records, SEQUENTIAL_LOCATIONS, SIM_RING_LOCATIONS,
     SPEED_CODE, SPEED_DIAL_8, SPEED_DIAL_100, Service, ServiceKind, ServiceSpec, Services, Setting, Settings,
-    Wish,
+    Uri, Wish,
 };
 pub use subscription::{
     ChannelRecord, EventSubscriptions, Owner, SubscriptionRecord, SubscriptionTarget, TerminationReason,

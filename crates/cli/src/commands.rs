@@ -116,13 +116,14 @@ pub(crate) enum General {
     Revisions,
     Rollback,
     Tree,
+    Watch,
     Why,
     Write,
 }
 
 impl General {
     /// All of them, in the order in which help lists them.
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Help,
         Self::Exit,
         Self::Quit,
@@ -145,6 +146,7 @@ impl General {
         Self::Export,
         Self::Import,
         Self::Why,
+        Self::Watch,
         Self::Audit,
         Self::Login,
         Self::Qversions,
@@ -177,6 +179,7 @@ impl General {
             Self::Revisions => "revisions",
             Self::Rollback => "rollback",
             Self::Tree => "tree",
+            Self::Watch => "watch",
             Self::Why => "why",
             Self::Write => "write",
         }
@@ -210,6 +213,7 @@ impl General {
             | Self::Reset
             | Self::Revisions
             | Self::Rollback
+            | Self::Watch
             | Self::Why => None,
         }
     }
@@ -283,6 +287,10 @@ impl General {
             Self::Why => (
                 "[level] [key ...] parameter",
                 "Tells where the value of a parameter comes from, who set it, when, and whether it is in force.",
+            ),
+            Self::Watch => (
+                "target [number]",
+                "Prints what happens to subscribers as it happens, until a key is pressed or so many events were printed. The target is user/<userId>, group/<provider>/<group>, serviceprovider/<id>, enterprise/<id> or system.",
             ),
             Self::Write => (
                 "file | off",

@@ -54,8 +54,8 @@ pub trait Console {
         0
     }
     /// Waits; true once somebody pressed a key.
-    fn wait(&mut self, seconds: u64) -> bool {
-        std::thread::sleep(Duration::from_secs(seconds));
+    fn wait(&mut self, time: Duration) -> bool {
+        std::thread::sleep(time);
         false
     }
     /// The whole path of what the operator names from where they stand.

@@ -10,6 +10,7 @@ use openadp_settings::Context;
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 /// Most bytes that one `write` puts into its file.
 const MAX_COPY: u64 = 256 * 1024 * 1024;
@@ -116,8 +117,8 @@ impl Console for Copying<'_> {
     fn rows(&self) -> usize {
         self.inner.rows()
     }
-    fn wait(&mut self, seconds: u64) -> bool {
-        self.inner.wait(seconds)
+    fn wait(&mut self, time: Duration) -> bool {
+        self.inner.wait(time)
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 /// Deepest nesting of command files.
 const MAX_NESTING: usize = 8;
@@ -476,8 +477,8 @@ impl Console for Following<'_, '_> {
     fn rows(&self) -> usize {
         self.inner.rows()
     }
-    fn wait(&mut self, seconds: u64) -> bool {
-        self.inner.wait(seconds)
+    fn wait(&mut self, time: Duration) -> bool {
+        self.inner.wait(time)
     }
     fn whole_path(&self, path: &str) -> io::Result<String> {
         self.inner.whole_path(path)

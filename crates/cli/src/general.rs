@@ -13,6 +13,7 @@ use crate::transaction::edits;
 use crate::words::Word;
 use openadp_settings::{Align, Edit, RowChange, Shape};
 use serde_json::json;
+use std::time::Duration;
 use time::macros::format_description;
 
 /// Revisions that are listed when no number is given.
@@ -42,7 +43,8 @@ impl Session {
             | General::Diff
             | General::Import
             | General::Repeat
-            | General::Tree => 2,
+            | General::Tree
+            | General::Watch => 2,
             General::Pause | General::Why => usize::MAX,
             _ => 1,
         };
@@ -68,6 +70,10 @@ impl Session {
             General::Reset => self.reset(io)?,
             General::Export => self.export(&words, io)?,
             General::Import => self.import(&words, io)?,
+            General::Watch => {
+                let most = number("watch", words.get(1).map(String::as_str), u64::MAX)?;
+                self.watch(first, most, io)?
+            }
             General::Why => self.why(&words)?,
             General::Cd => {
                 self.at = match first {
@@ -115,7 +121,7 @@ impl Session {
             General::Pause => {
                 if let (Some(Ok(seconds)), 1) = (first.map(str::parse::<u64>), words.len()) {
                     // Whoever sits there may cut it short.
-                    let _key = io.wait(seconds.min(MAX_PAUSE));
+                    let _key = io.wait(Duration::from_secs(seconds.min(MAX_PAUSE)));
                 } else if io.interactive() {
                     let text = words.join(" ");
                     io.ask(if text.is_empty() { "Press return to go on " } else { &text });
@@ -160,7 +166,7 @@ impl Session {
                     let step = self.then(|session| session.file("repeat", &line, io));
                     let again = pause.filter(|_| matches!(step, Ok(Step::Output(_))));
                     match again {
-                        Some(pause) if !io.wait(pause.clamp(1, MAX_PAUSE)) => {}
+                        Some(pause) if !io.wait(Duration::from_secs(pause.clamp(1, MAX_PAUSE))) => {}
                         _ => break step,
                     }
                 };

@@ -34,6 +34,7 @@ mod run;
 mod show;
 mod terminal;
 mod transaction;
+mod watch;
 mod why;
 mod words;
 

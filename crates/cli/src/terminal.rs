@@ -448,8 +448,10 @@ impl Console for Terminal {
         tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_row.into())
     }
 
-    fn wait(&mut self, seconds: u64) -> bool {
-        let time = Duration::from_secs(seconds);
+    fn wait(&mut self, time: Duration) -> bool {
+        if self.broken {
+            return true;
+        }
         if !self.interactive {
             std::thread::sleep(time);
             return false;
@@ -459,7 +461,10 @@ impl Console for Terminal {
         if !self.input.rest().is_empty() {
             return true;
         }
-        let patience = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 };
+        let patience = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
         let stdin = rustix::stdio::stdin();
         let pressed = !matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&patience)), Ok(0));
         if pressed {

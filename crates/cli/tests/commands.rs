@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Somebody at a terminal of a few lines, with a home.
 #[derive(Default)]
@@ -50,8 +51,8 @@ impl Console for Person {
     fn rows(&self) -> usize {
         self.rows
     }
-    fn wait(&mut self, seconds: u64) -> bool {
-        self.print(&format!("(waits {seconds} s)"));
+    fn wait(&mut self, time: Duration) -> bool {
+        self.print(&format!("(waits {} s)", time.as_secs()));
         self.patience = self.patience.saturating_sub(1);
         self.patience == 0
     }

@@ -2,8 +2,10 @@
 //!
 //! `AccessControl` itself and `Headers/TrustedSources` hold names of our own.
 
-use crate::wire::{Network, compile, header_of};
-use openadp_settings::{Context, Kind, Module, NamedKind, Parameter, Secret, Settings, Tree, context};
+use crate::wire::{compile, header_of};
+use openadp_settings::{
+    Context, Kind, Module, NamedKind, Network, Parameter, Secret, Settings, Tree, context,
+};
 
 /// Longest pattern; longer than any that finds one address.
 const MAX_PATTERN: usize = 256;
@@ -32,16 +34,6 @@ static HEADER_LINE: NamedKind = NamedKind {
         Ok(word) if header_of(&word).is_some() => Ok(word),
         Ok(_) => Err("it must begin with the name of the header and a colon, macaddress: say".to_owned()),
         Err(reason) => Err(reason),
-    },
-    words: Vec::new,
-};
-
-/// An address or a network.
-static NETWORK: NamedKind = NamedKind {
-    label: "Address|Network",
-    parse: |word| match Network::parse(word) {
-        Some(_) => Ok(word.to_owned()),
-        None => Err("neither an address nor a network: 192.0.2.0/24 say, or 2001:db8::/32".to_owned()),
     },
     words: Vec::new,
 };
@@ -116,7 +108,7 @@ context! {
         "Applications/BroadworksDms/AccessControl/Authentication/Headers/TrustedSources",
     ) => {
         /// Address that its connections come from, or a network as address/bits.
-        pub network: String = Parameter::new("network", Kind::Named(&NETWORK)).header("Network").key().left();
+        pub network: Network = Parameter::new("network", Kind::Named(Network::KIND)).header("Network").key().left();
     }
 }
 

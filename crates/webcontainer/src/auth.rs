@@ -1,7 +1,7 @@
 //! The one place where credentials become a principal. authservice.md 8 and 13, xsi.md 2.
 
 use crate::bearer::{Tokens, Unproven};
-use crate::failure_settings::{ExemptSource, FailureLimits, Network};
+use crate::failure_settings::{ExemptSource, FailureLimits};
 use crate::failures::{Failures, Limits};
 use crate::logins::SipLogin;
 use crate::settings::GeneralSettings;
@@ -270,13 +270,7 @@ impl Authenticator {
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
-        self.0
-            .store
-            .current()
-            .rows::<ExemptSource>()
-            .iter()
-            .filter_map(|row| Network::parse(&row.network))
-            .any(|network| network.holds(address))
+        self.0.store.current().rows::<ExemptSource>().iter().any(|row| row.network.holds(address))
     }
 
     /// Authenticates by long-lived token: signature and times over the local key ring (or, while that is empty, by the

@@ -140,4 +140,4 @@ pub const MODULE: Module = Module::new("webcontainer")
         FailureLimits::CONTEXT,
         ExemptSource::CONTEXT,
     ])
-    .checks(&[check, crate::cors::check, crate::failure_settings::check]);
+    .checks(&[check, crate::cors::check]);

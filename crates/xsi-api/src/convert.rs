@@ -54,7 +54,10 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
             reason: redirect.reason.clone(),
             redirect_time: redirect.time,
         }),
-        endpoint: Some(wire::Endpoint::access(call.address_of_record.clone())),
+        redirections: (!call.redirections.is_empty()).then(|| wire::Redirections {
+            redirections: call.redirections.iter().map(redirection).collect(),
+        }),
+        endpoint: Some(endpoint(call)),
         appearance: Some(call.appearance),
         allow_answer: Flag(call.allow_answer),
         start_time: call.start_time,
@@ -63,7 +66,93 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
         total_held_time: call.total_held_time,
         detached_time: call.detached_time,
         release_time: call.release_time,
+        allow_retrieve: Flag(call.state == port::CallState::Held),
+        recall_type: call.recall.map(|recall| match recall {
+            port::RecallType::BusyCampOn => wire::RecallType::BusyCampOn,
+            port::RecallType::CallPark => wire::RecallType::CallPark,
+            port::RecallType::CallTransfer => wire::RecallType::CallTransfer,
+        }),
+        recorded: call.recording.map(|recording| recording.recorded),
+        allowed_recording_controls: call.recording.map(|recording| match recording.controls {
+            port::RecordingControls::None => wire::AllowedRecordingControls::None,
+            port::RecordingControls::Record => wire::AllowedRecordingControls::Record,
+            port::RecordingControls::Pause => wire::AllowedRecordingControls::Pause,
+            port::RecordingControls::PauseStop => wire::AllowedRecordingControls::PauseStop,
+            port::RecordingControls::Resume => wire::AllowedRecordingControls::Resume,
+            port::RecordingControls::ResumeStop => wire::AllowedRecordingControls::ResumeStop,
+        }),
+        recording_state: call.recording.and_then(|recording| recording.state).map(|state| match state {
+            port::RecordingState::Paused => wire::RecordingState::Paused,
+            port::RecordingState::Started => wire::RecordingState::Started,
+        }),
         ..wire::Call::default()
+    }
+}
+
+/// The device, or the place that takes its part. Places that the protocol has no type for leave the device.
+fn endpoint(call: &port::Call) -> wire::Endpoint {
+    let kind = match call.place.as_ref().map(|place| place.kind) {
+        Some(port::PlaceKind::BroadWorksAnywhere) => wire::EndpointKind::BroadWorksAnywhere,
+        Some(port::PlaceKind::RemoteOffice) => wire::EndpointKind::RemoteOffice,
+        Some(port::PlaceKind::Number) | None => {
+            return wire::Endpoint::access(call.address_of_record.clone());
+        }
+    };
+    let place = call.place.as_ref().map(|place| address(&place.address).uri);
+    wire::Endpoint { kind, address: place.unwrap_or_default() }
+}
+
+fn redirection(redirection: &port::Redirection) -> wire::Redirection {
+    wire::Redirection {
+        party: Some(remote_party(&redirection.party)),
+        reason: wire::RedirectionReason::parse(&redirection.reason)
+            .or(Some(wire::RedirectionReason::Unknown)),
+        counter: Some(redirection.counter),
+    }
+}
+
+/// A conference.
+pub(crate) fn conference(conference: &port::Conference) -> wire::Conference {
+    wire::Conference {
+        state: Some(match conference.state {
+            port::CallState::Held => wire::ConferenceState::Held,
+            port::CallState::Released => wire::ConferenceState::Released,
+            port::CallState::Active
+            | port::CallState::Alerting
+            | port::CallState::Detached
+            | port::CallState::RemoteHeld => wire::ConferenceState::Active,
+        }),
+        endpoint: Some(wire::Endpoint::access(conference.address_of_record.clone())),
+        appearance: Some(conference.appearance),
+        muted: Flag(conference.muted),
+        participants: wire::ConferenceParticipants {
+            participants: conference
+                .participants
+                .iter()
+                .map(|participant| wire::ConferenceParticipant {
+                    call_id: participant.call.0.clone(),
+                    muted: Flag(participant.muted),
+                    deaf: Flag(participant.deaf),
+                })
+                .collect(),
+        },
+    }
+}
+
+fn conference_event(kind: port::ConferenceEventKind) -> &'static str {
+    use port::ConferenceEventKind as Kind;
+    match kind {
+        Kind::CallMadeDeaf => "ConferenceCallMadeDeafEvent",
+        Kind::CallMadeUnDeaf => "ConferenceCallMadeUnDeafEvent",
+        Kind::CallMuted => "ConferenceCallMutedEvent",
+        Kind::CallUnMuted => "ConferenceCallUnMutedEvent",
+        Kind::Held => "ConferenceHeldEvent",
+        Kind::Muted => "ConferenceMutedEvent",
+        Kind::Released => "ConferenceReleasedEvent",
+        Kind::Retrieved => "ConferenceRetrievedEvent",
+        Kind::Started => "ConferenceStartedEvent",
+        Kind::Unmuted => "ConferenceUnmutedEvent",
+        Kind::Updated => "ConferenceUpdatedEvent",
     }
 }
 
@@ -93,8 +182,15 @@ pub(crate) fn hook(status: port::HookStatus) -> wire::HookState {
 }
 
 /// The data of a feed event; `None` for what no package carries or what needs a look at a port first.
-pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
+pub(crate) fn event_data(subscriber: &UserId, event: &Event) -> Option<Arc<EventData>> {
     let data = match event {
+        Event::Call { kind: port::CallEventKind::RecordingStopped, call: half } => {
+            EventData::recording_stopped(&call(half))
+        }
+        Event::Conference { kind, conference: changed } => {
+            EventData::conference(conference_event(*kind), &conference(changed))
+        }
+        Event::Parked { party } => EventData::parked_against(party.as_ref().map(remote_party).as_ref()),
         Event::Call { kind: port::CallEventKind::Redirected, call: half } => {
             EventData::calls_redirected(&[call(half)])
         }
@@ -109,13 +205,21 @@ pub(crate) fn event_data(event: &Event) -> Option<Arc<EventData>> {
                 port::CallEventKind::Released => CallEventType::Released,
                 port::CallEventKind::Retrieved => CallEventType::Retrieved,
                 port::CallEventKind::Transferred => CallEventType::Transferred,
-                port::CallEventKind::Redirected | port::CallEventKind::Updated => CallEventType::Updated,
+                port::CallEventKind::ParkRetrieved => CallEventType::ParkRetrieved,
+                port::CallEventKind::PickedUp => CallEventType::PickedUp,
+                port::CallEventKind::RecordingPaused => CallEventType::RecordingPaused,
+                port::CallEventKind::RecordingResumed => CallEventType::RecordingResumed,
+                port::CallEventKind::RecordingStarted => CallEventType::RecordingStarted,
+                port::CallEventKind::RecordingStarting => CallEventType::RecordingStarting,
+                port::CallEventKind::RecordingStopped
+                | port::CallEventKind::Redirected
+                | port::CallEventKind::Updated => CallEventType::Updated,
             },
             &call(half),
         ),
         Event::Hook(status) => EventData::hook_status(hook(*status)),
         Event::Service(changed) => {
-            EventData::service(changed.kind.spec().event?, services::document(changed))
+            EventData::service(changed.kind.spec().event?, services::document(subscriber, changed))
         }
         Event::CredentialsChanged | Event::PushRegistrations | Event::SubscriberDeleted => return None,
     };
@@ -176,7 +280,9 @@ pub(crate) async fn state(
         position = position.min(overview.position);
         let calls: Vec<wire::Call> = overview.calls.iter().map(call).collect();
         let resync = kind == StateKind::Resync;
-        events.push(Arc::new(EventData::call_subscription(&calls, hook(overview.hook_status), resync)));
+        let joined = overview.conference.as_ref().map(conference);
+        let hook = hook(overview.hook_status);
+        events.push(Arc::new(EventData::call_subscription(&calls, joined.as_ref(), hook, resync)));
     }
     for package in packages.iter() {
         if let Some(kind) = package.service() {
@@ -184,7 +290,7 @@ pub(crate) async fn state(
                 Ok((at, found)) => {
                     position = position.min(at);
                     if let Some(event) = kind.spec().event {
-                        events.push(Arc::new(EventData::service(event, services::document(&found))));
+                        events.push(Arc::new(EventData::service(event, services::document(user, &found))));
                     }
                 }
                 Err(PortError::NotAssigned { .. }) => {
@@ -194,6 +300,12 @@ pub(crate) async fn state(
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if package == Package::CallPark {
+            let (at, party) = ports.calls.parked(user).await?;
+            position = position.min(at);
+            let party = party.as_ref().map(remote_party);
+            events.push(Arc::new(EventData::parked_against(party.as_ref())));
         }
         if package == Package::PushNotificationRegistration {
             position = position.min(ports.feed.position().await?);

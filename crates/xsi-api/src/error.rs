@@ -69,6 +69,9 @@ impl Reply {
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
+    /// A location of BroadWorks Anywhere has the number already.
+    #[error("the number is a location already")]
+    AnywhereNumberTaken,
     /// The body did not come in time.
     #[error("the body did not come in time")]
     BodyTimeout,
@@ -159,6 +162,7 @@ pub(crate) struct WireError {
 /// All codes with their status and meaning: the table of `docs/errors.md`.
 #[cfg(test)]
 pub(crate) const TABLE: &[(u32, u16, &str)] = &[
+    (8_251, 409, "The number is a BroadWorks Anywhere location already"),
     (110_842, 403, "No channel of the channel set is open"),
     (110_862, 403, "The subscription does not exist, or belongs to somebody else"),
     (210_400, 400, "A document is missing or not acceptable"),
@@ -192,6 +196,9 @@ impl ApiError {
     /// The wire form; the one place that decides.
     pub(crate) fn wire(&self) -> WireError {
         let (status, code, summary) = match self {
+            Self::AnywhereNumberTaken => {
+                (409, 8_251, "The number is a BroadWorks Anywhere location already".to_owned())
+            }
             Self::BadDocument { reason } => (400, 210_400, format!("Invalid document: {reason}")),
             Self::BadParameter { name, reason } => {
                 (400, 210_401, format!("Invalid parameter {name}: {reason}"))
@@ -242,6 +249,7 @@ impl From<PortError> for ApiError {
             PortError::NotAssigned { service } => Self::NotAssigned { service },
             PortError::WrongState { reason } => Self::WrongState { reason },
             PortError::Invalid { field, reason } => Self::BadParameter { name: field, reason },
+            PortError::Conflict { what: "BroadWorks Anywhere number" } => Self::AnywhereNumberTaken,
             PortError::Conflict { what } => Self::Conflict { what },
             PortError::LimitReached { what } => Self::LimitReached { what },
             error @ PortError::Unavailable(_) => Self::Unavailable { source: error },
@@ -258,6 +266,7 @@ mod tests {
     fn one_of_each() -> Vec<ApiError> {
         let boxed = || -> Box<dyn std::error::Error + Send + Sync> { "gone".into() };
         vec![
+            ApiError::AnywhereNumberTaken,
             ApiError::BadDocument { reason: String::new() },
             ApiError::BadParameter { name: "address", reason: String::new() },
             ApiError::BodyTimeout,
@@ -301,7 +310,9 @@ mod tests {
         let section = section.split("\n## ").next().unwrap_or_default();
         let documented: BTreeSet<String> = section
             .lines()
-            .filter(|line| line.starts_with("| 1") || line.starts_with("| 2"))
+            .filter(|line| {
+                line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            })
             .map(|line| line.trim().to_owned())
             .collect();
         let table: BTreeSet<String> = TABLE

@@ -2,19 +2,46 @@
 
 use crate::convert;
 use crate::error::ApiError;
+use crate::text::percent_encode;
 use openadp_appserver as port;
-use openadp_appserver::{Member, MemberKind, Patch, Service, Setting, Settings, Wish};
+use openadp_appserver::{
+    Member, MemberKind, Part, Patch, Records, Service, Setting, Settings, Uri, UserId, Wish,
+};
 use openadp_xsi_schema::{Address, Content, Element, Value as _};
 
-/// A service with all its settings. What has no value is left out.
-pub(crate) fn document(service: &Service) -> Element {
+/// A service of somebody with all its settings. What has no value is left out.
+pub(crate) fn document(user: &UserId, service: &Service) -> Element {
     let spec = service.kind.spec();
     let mut element = Element::new(spec.segment);
-    write(spec.members, &service.settings, &mut element);
+    let base = format!("/v2.0/user/{}/services/{}", percent_encode(user.as_str()), spec.segment);
+    write(spec.members, &service.settings, &mut element, &base);
     element
 }
 
-fn write(members: &'static [Member], settings: &Settings, element: &mut Element) {
+/// The settings of a service that have a resource of their own.
+pub(crate) fn part_document(part: &Part, settings: &Settings) -> Element {
+    let mut element = Element::new(part.root);
+    write(part.members, settings, &mut element, "");
+    element
+}
+
+/// One of the records of a service.
+pub(crate) fn record_document(records: &'static Records, entry: &Settings) -> Element {
+    let mut element = Element::new(records.root);
+    let Some(nest) = &records.nest else {
+        write(records.members, entry, &mut element, "");
+        return element;
+    };
+    let mut inner = Element::new(nest.name);
+    for member in records.members.iter().filter(|member| !nest.hidden.contains(&member.name)) {
+        let outside = nest.outside.contains(&member.name);
+        let to = if outside { &mut element } else { &mut inner };
+        write(std::slice::from_ref(member), entry, to, "");
+    }
+    element.with(inner)
+}
+
+fn write(members: &'static [Member], settings: &Settings, element: &mut Element, base: &str) {
     for member in members {
         match (&member.kind, settings.get(member.name)) {
             (_, Some(Setting::Flag(flag))) => {
@@ -24,19 +51,83 @@ fn write(members: &'static [Member], settings: &Settings, element: &mut Element)
                 element.push(Element::text(member.name, number.to_string()));
             }
             (MemberKind::Number, Some(Setting::Text(number))) => {
-                element.push(convert::address(&port::Address::of(number)).to_value(member.name));
+                element.push(number_element(member.name, number));
             }
             (_, Some(Setting::Text(text))) => element.push(Element::text(member.name, text.clone())),
             (MemberKind::Entries { members, .. }, Some(Setting::Entries(entries))) => {
                 for entry in entries {
                     let mut child = Element::new(member.name);
-                    write(members, entry, &mut child);
+                    write(members, entry, &mut child, base);
                     element.push(child);
                 }
             }
-            (_, Some(Setting::Entries(_)) | None) => {}
+            (MemberKind::Group { members }, Some(Setting::Group(group))) => {
+                let mut child = Element::new(member.name);
+                write(members, group, &mut child, base);
+                element.push(child);
+            }
+            (MemberKind::Items { item, members, .. }, Some(Setting::Entries(entries))) => {
+                let mut list = Element::new(member.name);
+                for entry in entries {
+                    let mut child = Element::new(*item);
+                    write(members, entry, &mut child, base);
+                    list.push(child);
+                }
+                element.push(list);
+            }
+            (MemberKind::Numbers { item, .. }, Some(Setting::Numbers(numbers))) => {
+                let mut list = Element::new(member.name);
+                for number in numbers {
+                    list.push(number_element(item, number));
+                }
+                element.push(list);
+            }
+            (MemberKind::Records(records), Some(Setting::Entries(entries))) => {
+                let mut list = Element::new(member.name);
+                for entry in entries {
+                    list.push(in_short(records, entry, base));
+                }
+                element.push(list);
+            }
+            (_, Some(Setting::Entries(_) | Setting::Group(_) | Setting::Numbers(_)) | None) => {}
         }
     }
+}
+
+fn number_element(name: &'static str, number: &str) -> Element {
+    convert::address(&port::Address::of(number)).to_value(name)
+}
+
+/// A record as the service's own document shows it, with its URI.
+fn in_short(records: &'static Records, entry: &Settings, base: &str) -> Element {
+    let mut child = Element::new(records.item);
+    let key = entry.text(records.key).unwrap_or_default();
+    let uri = |name| Element::text(name, format!("{base}/{}/{}", records.segment, percent_encode(key)));
+    if let Uri::First(name) = records.uri {
+        child.push(uri(name));
+    }
+    // In the order of the wire, which is not always the one of the record's own document.
+    for name in records.shown {
+        if let Some(at) = records.members.iter().position(|member| member.name == *name) {
+            write(&records.members[at..=at], entry, &mut child, base);
+        }
+    }
+    if let Uri::Last(name) = records.uri {
+        child.push(uri(name));
+    }
+    child
+}
+
+/// What the document of a record asks.
+///
+/// # Errors
+/// Another document, or a value that its member does not allow.
+pub(crate) fn record_patch(records: &'static Records, element: &Element) -> Result<Patch, ApiError> {
+    let mut patch = patch(records.root, records.members, element)?;
+    if let Some(inner) = records.nest.as_ref().and_then(|nest| element.child(nest.name)) {
+        patch.extend(read(records.members, inner)?);
+    }
+    Ok(patch)
 }
 
 /// What a document asks of a service. An element that is nil, or empty where that can be told from a value, clears where
@@ -70,6 +161,10 @@ fn read(members: &'static [Member], element: &Element) -> Result<Patch, ApiError
             }
             continue;
         }
+        if let Some(wish) = composed(member, child)? {
+            patch.push((member, wish));
+            continue;
+        }
         if matches!(child.content, Content::Children(_)) {
             return Err(bad(format!("{} is not a plain value", member.name)));
         }
@@ -83,6 +178,53 @@ fn read(members: &'static [Member], element: &Element) -> Result<Patch, ApiError
     Ok(patch)
 }
 
+/// What is asked of a member that is no plain value; `None` for one that is.
+fn composed(member: &'static Member, child: &Element) -> Result<Option<Wish>, ApiError> {
+    let bad = |reason: String| ApiError::BadDocument { reason };
+    let bounded = |found: usize, most: usize| {
+        if found > most { Err(bad(format!("{} has more than {most}", member.name))) } else { Ok(()) }
+    };
+    let wish = match &member.kind {
+        MemberKind::Group { members } => Wish::Group(read(members, child)?),
+        MemberKind::Items { item, most, members } => {
+            let mut entries = Vec::new();
+            for element in child.all(item) {
+                let mut entry = Settings::first(members);
+                entry.change(read(members, element)?)?;
+                if members.first().is_some_and(|first| entry.get(first.name).is_none()) {
+                    return Err(bad(format!("{item} is empty")));
+                }
+                entries.push(entry);
+            }
+            bounded(entries.len(), *most)?;
+            if entries.is_empty() { Wish::Clear } else { Wish::Set(Setting::Entries(entries)) }
+        }
+        MemberKind::Numbers { item, most } => {
+            let number = |element: &Element| {
+                let text = element.trimmed_text().to_owned();
+                Address { uri: text, country_code: None }.without_scheme().to_owned()
+            };
+            let numbers: Vec<String> =
+                child.all(item).map(number).filter(|number| !number.is_empty()).collect();
+            bounded(numbers.len(), *most)?;
+            if numbers.is_empty() { Wish::Clear } else { Wish::Set(Setting::Numbers(numbers)) }
+        }
+        MemberKind::Records(records) => {
+            let entries = child.all(records.item).map(|element| read(records.members, element));
+            Wish::Entries(entries.collect::<Result<_, _>>()?)
+        }
+        MemberKind::Entries { .. }
+        | MemberKind::Fixed { .. }
+        | MemberKind::Flag { .. }
+        | MemberKind::Integer { .. }
+        | MemberKind::Number
+        | MemberKind::Schedule
+        | MemberKind::Text { .. }
+        | MemberKind::Word { .. } => return Ok(None),
+    };
+    Ok(Some(wish))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +235,11 @@ mod tests {
     fn golden(file: &str, service: &Service) {
         let golden = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
         let golden = std::fs::read_to_string(golden).expect("file");
-        assert_eq!(document(service).to_xml(), golden.trim_end_matches('\n'), "{file}");
+        assert_eq!(
+            document(&UserId::new("bo@lab"), service).to_xml(),
+            golden.trim_end_matches('\n'),
+            "{file}"
+        );
     }
 
     fn ask(kind: ServiceKind, bytes: &[u8]) -> Result<Patch, ApiError> {
@@ -125,7 +271,12 @@ mod tests {
                 service = service.with(FORWARD_TO, "1012");
             }
             let before = service.clone();
-            service.change(ask(*kind, document(&service).to_xml().as_bytes()).expect("reads")).expect("good");
+            service
+                .change(
+                    ask(*kind, document(&UserId::new("bo@lab"), &service).to_xml().as_bytes())
+                        .expect("reads"),
+                )
+                .expect("good");
             assert_eq!(service, before);
         }
     }

@@ -334,13 +334,13 @@ fn events() {
     );
     event_golden("event-error.xml", &error_event(400, "not \"well-formed\"", EventForm::Cti));
     event_golden("heartbeat.xml", HEARTBEAT.as_bytes());
-    let state = EventData::call_subscription(&[], HookState::OnHook, false);
+    let state = EventData::call_subscription(&[], None, HookState::OnHook, false);
     assert_eq!(
         state.bytes(EventForm::Stream),
         "<xsi:eventData xsi1:type=\"xsi:CallSubscriptionEvent\"><xsi:hookStatus>On-Hook</xsi:hookStatus></xsi:eventData>"
     );
     assert!(
-        EventData::call_subscription(&[call()], HookState::OffHook, true)
+        EventData::call_subscription(&[call()], None, HookState::OffHook, true)
             .bytes(EventForm::Stream)
             .starts_with(
             b"<xsi:eventData xsi1:type=\"xsi:CallSubscriptionResyncEvent\"><xsi:calls><xsi:call><xsi:callId>"

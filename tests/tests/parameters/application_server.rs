@@ -107,6 +107,18 @@ fn calls() -> Result<()> {
     hang_up(&lab, &alice)?;
     put(&lab, &bo, "CallForwardingNoAnswer", "<active>false</active><numberOfRings>2</numberOfRings>")?;
 
+    effects.with(ENGINE, &["parkRecallTimeoutInSeconds"], "set parkRecallTimeoutInSeconds 5", || {
+        dial(&lab, &alice, &bo)?.expect_status(201)?;
+        let calls = lab.curl(&bo).get(&lab.user_url(&bo, "calls"))?.expect_status(200)?;
+        let call = calls.text_of("callId").context("it rings")?;
+        for action in ["Talk", "Park"] {
+            let url = lab.user_url(&bo, &format!("calls/{call}/{action}"));
+            lab.curl(&bo).put(&url)?.expect_status(200)?;
+        }
+        lasts(seconds(5), seconds(45), || until("it comes back", || rings(&lab, &bo)))
+    })?;
+    hang_up(&lab, &alice)?;
+
     // A call that is over, asked for a while later.
     let remembered = || -> Result<u16> {
         let call = dial(&lab, &alice, &bo)?.expect_status(201)?;

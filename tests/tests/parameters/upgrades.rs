@@ -108,9 +108,12 @@ fn an_upgrade_is_looked_at_before_it_is_made() -> Result<()> {
 
     // The server's version is that of the build; another one comes with its own package.
     let objects = "ADP_CLI/Maintenance/ManagedObjects>";
-    let same = lab.administer(&[&format!("{objects} set activeSoftwareVersion server ADP ADP_Rel_{own}")])?;
+    let same =
+        lab.administer(&[&format!("{objects} set activeSoftwareVersion server ADP ADP_Rel_{own};y")])?;
     ensure!(same.contains(&format!("...Done [this build is {own}]")), "{same}");
-    let other = lab.adpcli(&[&format!("{objects} set activeSoftwareVersion server ADP 2022.11_1.273")])?;
+    let unasked = lab.adpcli(&[&format!("{objects} set activeSoftwareVersion server ADP {own}")])?;
+    ensure!(text(&unasked).contains("it needs a confirmation"), "{}", text(&unasked));
+    let other = lab.adpcli(&[&format!("{objects} set activeSoftwareVersion server ADP 2022.11_1.273;y")])?;
     ensure!(
         !other.status.success() && text(&other).contains("upgradeCheck 2022.11_1.273"),
         "{}",

@@ -1,25 +1,16 @@
 //! What can be done with calls.
 
-use super::{Board, Dialled, Effect, End, Half, Refusal, RingEnd, Route, log_entry, unknown_remote};
-use openadp_appserver::{
-    CallAction, CallEventKind, CallId, CallLogKind, CallPersonality, CallStart, CallState,
-    InternalReleaseCause, Redirect, ReleasingParty, UserId,
+use super::connect::{connect, divert};
+use super::party::Caller;
+use super::transfers::{consult_transfer, give_away};
+use super::{
+    Board, Dialled, End, Half, Purpose, Refusal, RingEnd, Route, RouteWish, Wait, conference, park, places,
+    recording, unknown_remote,
 };
-
-/// A way that must be resolved before an action can be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RouteWish {
-    /// Who calls.
-    pub(crate) caller: UserId,
-    /// Whose dial plan the address is read in.
-    pub(crate) plan: UserId,
-    /// Where to.
-    pub(crate) dialled: Dialled,
-    /// Forwardings so far.
-    pub(crate) hops: u32,
-    /// Whether the caller hides from who is called.
-    pub(crate) hidden: bool,
-}
+use openadp_appserver::{
+    Address, CallAction, CallEventKind, CallId, CallPersonality, CallStart, CallState, InternalReleaseCause,
+    Place, ReleasingParty, ServiceKind, UserId,
+};
 
 /// The way that a new call of a user needs.
 pub(crate) fn first_wish(board: &Board, user: &UserId, address: &str) -> Result<RouteWish, Refusal> {
@@ -30,6 +21,7 @@ pub(crate) fn first_wish(board: &Board, user: &UserId, address: &str) -> Result<
         dialled: party.dialled(address)?,
         hops: 0,
         hidden: party.hides_itself,
+        purpose: Purpose::Call,
     })
 }
 
@@ -42,27 +34,55 @@ pub(crate) fn wish(
 ) -> Result<Option<RouteWish>, Refusal> {
     let half = board.own(user, call)?;
     let party = board.party(user).ok_or(Refusal::NotFound)?;
-    let (address, hops) = match action {
-        CallAction::BlindTransfer { address } => {
+    let rings_in = half.ringing && half.side.is_none() && half.wait.is_none();
+    let straight = if party.transfer.inhibits { Purpose::Straight } else { Purpose::Call };
+    let (dialled, hops, purpose) = match action {
+        CallAction::BlindTransfer { address } | CallAction::Deflect { address } => {
             let hops = if half.ringing { half.hops + 1 } else { 0 };
-            (party.dialled(address)?, hops)
+            (party.dialled(address)?, hops, if half.ringing { Purpose::Call } else { straight })
         }
-        CallAction::Release if half.ringing => {
-            match party.no_answer.as_ref().map(|(to, _)| Dialled::parse(to)) {
-                Some(Ok(dialled)) => (dialled, half.hops + 1),
-                Some(Err(_)) | None => return Ok(None),
-            }
+        CallAction::VmTransfer { address: Some(address) } => (party.dialled(address)?, 0, Purpose::Mailbox),
+        CallAction::VmTransfer { address: None } if party.has_mailbox() => {
+            (Dialled::Mailbox(user.clone()), 0, Purpose::Mailbox)
         }
-        CallAction::Decline if half.ringing => match party.busy.as_ref().map(|to| Dialled::parse(to)) {
-            Some(Ok(dialled)) => (dialled, half.hops + 1),
-            Some(Err(_)) | None => return Ok(None),
+        CallAction::VmTransfer { address: None } => {
+            return Err(Refusal::NotAssigned(ServiceKind::VoiceMessaging));
+        }
+        CallAction::Park { address: Some(address) } => (party.dialled(address)?, 0, Purpose::Find),
+        CallAction::Release if rings_in => match board.unanswered(call) {
+            Some(to) => (to.to, half.hops + 1, Purpose::Call),
+            None => return Ok(None),
         },
-        CallAction::Release
+        CallAction::Decline if rings_in => match party.forwards_busy() {
+            Some(to) => (to, half.hops + 1, Purpose::Call),
+            None => return Ok(None),
+        },
+        CallAction::Talk => return begins(board, half),
+        CallAction::Dtmf { digits } => {
+            if let Some(mailbox) = half.mailbox.as_ref().filter(|_| digits.contains('0')) {
+                let to = board.party(mailbox).and_then(super::Party::on_zero);
+                return Ok(to.map(|dialled| RouteWish {
+                    caller: user.clone(),
+                    plan: mailbox.clone(),
+                    dialled,
+                    hops: half.hops + 1,
+                    hidden: board.is_hidden(call),
+                    purpose: Purpose::Call,
+                }));
+            }
+            return begins(board, half);
+        }
+        CallAction::ConsultTransfer { .. }
         | CallAction::Decline
-        | CallAction::Talk
+        | CallAction::GroupPark
         | CallAction::Hold
+        | CallAction::Park { address: None }
+        | CallAction::PauseRecording
         | CallAction::Reconnect
-        | CallAction::ConsultTransfer { .. } => return Ok(None),
+        | CallAction::Record
+        | CallAction::Release
+        | CallAction::ResumeRecording
+        | CallAction::StopRecording => return Ok(None),
     };
     let Some(peer) = &half.peer else { return Ok(None) };
     let Some(caller) = board.half(peer) else { return Ok(None) };
@@ -72,10 +92,31 @@ pub(crate) fn wish(
     Ok(Some(RouteWish {
         caller: caller.owner.clone(),
         plan: user.clone(),
-        dialled: address,
+        dialled,
         hops,
         hidden: board.is_hidden(peer),
+        purpose,
     }))
+}
+
+/// The way of a call that begins with the answer of a place.
+fn begins(board: &Board, half: &Half) -> Result<Option<RouteWish>, Refusal> {
+    let main = half.side.as_ref().map_or(Some(half), |side| board.half(&side.main));
+    match main {
+        Some(main) => match &main.wait {
+            Some(Wait::Place { address }) => first_wish(board, &main.owner, address).map(Some),
+            _ => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+impl Board {
+    /// What becomes of a ringing half that nobody answers.
+    pub(super) fn unanswered(&self, id: &CallId) -> Option<super::party::Unanswered> {
+        let caller: Caller<'_> = self.caller_of(id);
+        self.party(&self.half(id)?.owner)?.unanswered(caller)
+    }
 }
 
 /// Starts a call. The caller's own phone is taken to pick up at once.
@@ -108,121 +149,106 @@ pub(crate) fn dial(
     Ok(CallStart { call_id: id, external_tracking_id })
 }
 
-/// Leads a half whose other end is open along a way: somebody rings, or the half is released with the reason.
-fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
-    let Some(half) = board.half(from) else { return };
-    let (caller, link) = (half.owner.clone(), half.link);
-    for forward in &route.forwards {
-        let Some(remote) = board.other_end(&forward.by, from) else { continue };
-        if matches!(route.end, End::Ring(_)) {
-            let id = board.create(link, &forward.by, CallPersonality::Terminator, remote, route.hops);
-            board.detach(&id, CallEventKind::Forwarded, forward.to.clone(), forward.reason);
-        } else {
-            missed(board, &forward.by, from);
-        }
-    }
-    let cause = match &route.end {
-        End::Ring(called) => {
-            let Some(remote) = board.other_end(called, from) else { return };
-            let id = board.create(link, called, CallPersonality::Terminator, remote, route.hops);
-            board.edit(&id, |half| {
-                half.ringing = true;
-                half.peer = Some(from.clone());
-            });
-            let seen = board.remote(&caller, called);
-            board.edit(from, |half| {
-                half.peer = Some(id.clone());
-                if again {
-                    half.call.remote = seen;
-                }
-            });
-            board.refresh(from);
-            board.refresh(&id);
-            if again {
-                board.emit(from, CallEventKind::Updated);
-            }
-            board.emit(&id, CallEventKind::Received);
-            let rings =
-                board.party(called).and_then(|party| party.no_answer.as_ref().map(|(_, rings)| *rings));
-            let after_ms =
-                rings.map_or(board.limits.no_answer_ms, |rings| i64::from(rings) * board.limits.ring_ms);
-            board.effects.push(Effect::Ring { half: id, after_ms });
-            return;
-        }
-        End::Busy(called) => {
-            missed(board, called, from);
-            InternalReleaseCause::Busy
-        }
-        // It does not want to know.
-        End::Refused => InternalReleaseCause::Forbidden,
-        End::Caller => InternalReleaseCause::Busy,
-        End::Unknown => InternalReleaseCause::UserNotFound,
-        End::TooManyForwards => InternalReleaseCause::TemporarilyUnavailable,
-    };
-    board.release(from, ReleasingParty::Remote, Some(cause), RingEnd::Missed);
-    board.sweep(link);
-}
-
-/// Logs a call that did not even ring.
-fn missed(board: &mut Board, called: &UserId, from: &CallId) {
-    let Some(remote) = board.other_end(called, from) else { return };
-    let entry = log_entry(CallLogKind::Missed, &remote, board.now, from);
-    board.logs.push((called.clone(), entry));
-}
-
-/// Does something with a call; `route` is the resolved [`wish`].
+/// Does something with a call; `route` is the resolved [`wish`]. Gives the address that it was parked against.
 pub(crate) fn act(
     board: &mut Board,
     user: &UserId,
     call: &CallId,
     action: &CallAction,
     route: Option<&Route>,
-) -> Result<(), Refusal> {
-    let half = board.own(user, call)?;
+) -> Result<Option<Address>, Refusal> {
+    let half = board.own(user, call)?.clone();
     let (state, ringing) = (half.call.state, half.ringing);
     if !half.is_live() {
         return Err(wrong(state));
     }
+    let seated = half.seat.is_some();
     match action {
-        CallAction::Talk if ringing => answer(board, user, call),
+        CallAction::Talk if ringing => match &half.side {
+            Some(side) => places::answer_at(board, call, side, route),
+            None if half.away => return Err(away()),
+            None if half.wait.is_some() => {
+                for side in board.sides_of(call) {
+                    board.release(&side, ReleasingParty::Remote, None, RingEnd::Answered);
+                }
+                places::begin(board, call, None, route);
+            }
+            None => answer_main(board, call, None),
+        },
+        CallAction::BlindTransfer { .. }
+        | CallAction::ConsultTransfer { .. }
+        | CallAction::GroupPark
+        | CallAction::Hold
+        | CallAction::Park { .. }
+        | CallAction::Talk
+        | CallAction::VmTransfer { .. }
+            if seated =>
+        {
+            return Err(Refusal::WrongState("the call is in a conference".to_owned()));
+        }
         CallAction::Talk if state == CallState::Held => retrieve(board, user, call),
+        CallAction::Hold | CallAction::Reconnect if half.wait.is_some() => {
+            return Err(Refusal::WrongState("there is nobody at the other end".to_owned()));
+        }
         CallAction::Hold if matches!(state, CallState::Active | CallState::RemoteHeld) => hold(board, call),
         CallAction::Reconnect if half.is_answered() => reconnect(board, user, call),
-        CallAction::Release if ringing => {
-            refuse(
-                board,
-                call,
-                route,
-                "no-answer",
-                InternalReleaseCause::TemporarilyUnavailable,
-                RingEnd::Rejected,
-            );
+        CallAction::Release | CallAction::Decline if ringing && half.side.is_some() => {
+            if let Some(side) = &half.side {
+                places::refuse_at(board, call, &side.main);
+            }
+        }
+        CallAction::Release if ringing && half.wait.is_none() => {
+            let reason = board.unanswered(call).map_or("no-answer", |unanswered| unanswered.reason);
+            let cause = InternalReleaseCause::TemporarilyUnavailable;
+            refuse(board, call, route, reason, cause, RingEnd::Rejected);
         }
         CallAction::Release => hang_up(board, call),
-        CallAction::Decline if ringing => {
+        CallAction::Decline if ringing && half.wait.is_none() => {
             refuse(board, call, route, "user-busy", InternalReleaseCause::Busy, RingEnd::Rejected);
         }
-        CallAction::BlindTransfer { .. } if ringing || half.is_answered() => {
-            return blind_transfer(board, call, route);
+        CallAction::Deflect { .. } if ringing && half.side.is_none() => {
+            give_away(board, user, call, route, "deflection")?;
         }
-        CallAction::ConsultTransfer { other } => return consult_transfer(board, user, call, other),
+        CallAction::BlindTransfer { .. } if half.side.is_none() && (ringing || half.is_answered()) => {
+            give_away(board, user, call, route, if ringing { "deflection" } else { "transfer" })?;
+        }
+        CallAction::VmTransfer { .. } if half.side.is_none() && (ringing || half.is_answered()) => {
+            give_away(board, user, call, route, "voicemail")?;
+        }
+        CallAction::ConsultTransfer { other } => consult_transfer(board, user, call, other)?,
+        CallAction::Park { .. } | CallAction::GroupPark if half.is_answered() => {
+            return park::park(board, user, call, route).map(Some);
+        }
+        CallAction::Dtmf { digits } if half.is_answered() => dial_digits(board, &half, digits, route),
+        CallAction::Record
+        | CallAction::StopRecording
+        | CallAction::PauseRecording
+        | CallAction::ResumeRecording => recording::control(board, &half, action)?,
         CallAction::Talk
         | CallAction::Hold
         | CallAction::Reconnect
         | CallAction::Decline
+        | CallAction::Deflect { .. }
+        | CallAction::Dtmf { .. }
+        | CallAction::GroupPark
+        | CallAction::Park { .. }
+        | CallAction::VmTransfer { .. }
         | CallAction::BlindTransfer { .. } => return Err(wrong(state)),
     }
-    Ok(())
+    Ok(None)
+}
+
+fn away() -> Refusal {
+    Refusal::WrongState("the call rings elsewhere and not at the own device".to_owned())
 }
 
 /// Nobody answered in time.
-pub(crate) fn no_answer(board: &mut Board, call: &CallId, route: Option<&Route>) {
-    if board.half(call).is_some_and(|half| half.ringing) {
-        refuse(board, call, route, "no-answer", InternalReleaseCause::RequestTimeout, RingEnd::Missed);
-    }
+pub(super) fn no_answer(board: &mut Board, call: &CallId, route: Option<&Route>) {
+    let reason = board.unanswered(call).map_or("no-answer", |unanswered| unanswered.reason);
+    refuse(board, call, route, reason, InternalReleaseCause::RequestTimeout, RingEnd::Missed);
 }
 
-fn wrong(state: CallState) -> Refusal {
+pub(super) fn wrong(state: CallState) -> Refusal {
     let state = match state {
         CallState::Active => "active",
         CallState::Alerting => "alerting",
@@ -239,17 +265,23 @@ fn peer_of(board: &Board, id: &CallId) -> Option<CallId> {
 }
 
 /// Holds what a user is connected with, because another call gets the line. A call that the other side holds too: else it
-/// would come back by itself.
-fn hold_others(board: &mut Board, user: &UserId, except: Option<&CallId>) {
+/// would come back by itself. Of a conference, all of it.
+pub(super) fn hold_others(board: &mut Board, user: &UserId, except: Option<&CallId>) {
+    let mut seats = false;
     for id in board.live_of(user) {
         let connected = |half: &Half| matches!(half.call.state, CallState::Active | CallState::RemoteHeld);
-        if Some(&id) != except && board.half(&id).is_some_and(connected) {
+        let parked = |half: &Half| matches!(half.wait, Some(Wait::Parked { .. }));
+        if Some(&id) != except && board.half(&id).is_some_and(|half| connected(half) && !parked(half)) {
+            seats |= board.half(&id).is_some_and(|half| half.seat.is_some());
             hold(board, &id);
         }
     }
+    if seats {
+        conference::held(board, user);
+    }
 }
 
-fn hold(board: &mut Board, id: &CallId) {
+pub(super) fn hold(board: &mut Board, id: &CallId) {
     let now = board.now;
     board.edit(id, |half| {
         half.holding = true;
@@ -263,6 +295,11 @@ fn hold(board: &mut Board, id: &CallId) {
 
 fn retrieve(board: &mut Board, user: &UserId, id: &CallId) {
     hold_others(board, user, Some(id));
+    take_back(board, id);
+}
+
+/// Ends the hold of a half.
+pub(super) fn take_back(board: &mut Board, id: &CallId) {
     let now = board.now;
     board.edit(id, |half| {
         half.changed_at = Some(now);
@@ -273,41 +310,85 @@ fn retrieve(board: &mut Board, user: &UserId, id: &CallId) {
     tell_peer(board, id);
 }
 
-/// Tells the other party, if it sees a difference.
-fn tell_peer(board: &mut Board, id: &CallId) {
-    if let Some(peer) = peer_of(board, id)
-        && board.refresh(&peer)
+/// Tells the other party, and whoever is at other places, if they see a difference.
+pub(super) fn tell_peer(board: &mut Board, id: &CallId) {
+    let main = board.half(id).and_then(|half| half.side.as_ref().map(|side| side.main.clone()));
+    let near = main.clone().unwrap_or_else(|| id.clone());
+    let far = peer_of(board, &near);
+    if main.is_some() && board.refresh(&near) {
+        board.emit(&near, CallEventKind::Updated);
+    }
+    if let Some(far) = &far
+        && board.refresh(far)
     {
-        board.emit(&peer, CallEventKind::Updated);
+        board.emit(far, CallEventKind::Updated);
+    }
+    for main in [Some(near), far].into_iter().flatten() {
+        places::tell_sides(board, &main);
     }
 }
 
-fn answer(board: &mut Board, user: &UserId, id: &CallId) {
-    hold_others(board, user, Some(id));
+/// The own device answers, or a place for it.
+pub(super) fn answer_main(board: &mut Board, id: &CallId, place: Option<Place>) {
+    let Some(user) = board.half(id).map(|half| half.owner.clone()) else { return };
+    hold_others(board, &user, Some(id));
     let now = board.now;
+    board.ring_over(id, RingEnd::Answered);
+    let elsewhere = board.sides_of(id);
     board.edit(id, |half| {
         half.ringing = false;
+        half.then.clear();
         half.call.answer_time = Some(now);
+        half.call.place = place;
+        half.call.redirections.clear();
     });
-    board.effects.push(Effect::RingOver { half: id.clone(), end: RingEnd::Answered });
+    for side in elsewhere {
+        // Who rings there, or was asked for a key.
+        let waits = |half: &Half| half.ringing || half.side.as_ref().is_some_and(|side| side.confirm);
+        if board.half(&side).is_some_and(waits) {
+            board.release(&side, ReleasingParty::Remote, None, RingEnd::Answered);
+        }
+    }
     board.refresh(id);
     board.emit(id, CallEventKind::Answered);
+    recording::begin(board, id);
     let Some(peer) = peer_of(board, id) else { return };
     if let Some(caller) = board.half(&peer).map(|half| half.owner.clone()) {
         // The caller may have got another call meanwhile.
         hold_others(board, &caller, Some(&peer));
-        let remote = board.remote(&caller, user);
+        let shown = board.party(&caller).is_some_and(|party| party.sees_connected)
+            && board.party(&user).is_some_and(|party| !party.hides_connected);
+        let remote = board.remote(&caller, &user);
         board.edit(&peer, |half| {
             half.call.answer_time.get_or_insert(now);
-            half.call.remote = remote;
+            half.diverted.clear();
+            half.back = None;
+            if shown {
+                half.call.remote = remote;
+            }
         });
     }
     board.refresh(&peer);
     board.emit(&peer, CallEventKind::Answered);
+    recording::begin(board, &peer);
+    places::tell_sides(board, &peer);
 }
 
 fn hang_up(board: &mut Board, id: &CallId) {
-    let Some((peer, link)) = board.half(id).map(|half| (half.peer.clone(), half.link)) else { return };
+    let Some(half) = board.half(id) else { return };
+    let (peer, link) = (half.peer.clone(), half.link);
+    // Who answered for somebody ends the call; who is only asked for a key does not.
+    let answered_for = half.side.clone().filter(|side| !side.confirm).map(|side| side.main);
+    let asked = half.side.clone().filter(|side| side.confirm).map(|side| side.main);
+    if let Some(main) = answered_for {
+        board.release(id, ReleasingParty::Local, None, RingEnd::Cancelled);
+        hang_up(board, &main);
+        return;
+    }
+    if let Some(main) = asked {
+        places::refuse_at(board, id, &main);
+        return;
+    }
     board.release(id, ReleasingParty::Local, None, RingEnd::Cancelled);
     if let Some(peer) = peer {
         board.release(&peer, ReleasingParty::Remote, None, RingEnd::Cancelled);
@@ -316,7 +397,7 @@ fn hang_up(board: &mut Board, id: &CallId) {
 }
 
 /// A ringing half does not take the call: it goes on along a way, or the caller hears why not.
-fn refuse(
+pub(super) fn refuse(
     board: &mut Board,
     id: &CallId,
     route: Option<&Route>,
@@ -324,12 +405,14 @@ fn refuse(
     cause: InternalReleaseCause,
     ring: RingEnd,
 ) {
-    let Some((peer, link)) = board.half(id).map(|half| (half.peer.clone(), half.link)) else { return };
+    let Some(half) = board.half(id) else { return };
+    let (peer, link, owner) = (half.peer.clone(), half.link, half.owner.clone());
     let by = if ring == RingEnd::Missed { ReleasingParty::Remote } else { ReleasingParty::Local };
     match (peer, route) {
-        (Some(caller), Some(route)) if matches!(route.end, End::Ring(_)) => {
+        (Some(caller), Some(route)) if matches!(route.end, End::Ring(_) | End::Mailbox(_)) => {
             board.edit(&caller, |half| half.peer = None);
             board.detach(id, CallEventKind::Redirected, route.dialled.address(), reason);
+            divert(board, &caller, &owner, reason);
             connect(board, &caller, route, false);
         }
         (Some(caller), Some(route)) => {
@@ -347,27 +430,36 @@ fn refuse(
     board.sweep(link);
 }
 
-/// Ends all calls of a subscriber who goes away.
+/// Ends all calls of a subscriber who goes away, and of those who wait for it.
 pub(crate) fn release_all(board: &mut Board, user: &UserId) {
     for id in board.live_of(user) {
-        if board.half(&id).is_some_and(|half| half.ringing) {
-            let cause = InternalReleaseCause::TemporarilyUnavailable;
-            refuse(board, &id, None, "unavailable", cause, RingEnd::Cancelled);
-        } else {
-            hang_up(board, &id);
+        let Some(half) = board.half(&id) else { continue };
+        match &half.side {
+            Some(side) if half.ringing => {
+                let main = side.main.clone();
+                places::refuse_at(board, &id, &main);
+            }
+            None if half.ringing && half.wait.is_none() => {
+                let cause = InternalReleaseCause::TemporarilyUnavailable;
+                refuse(board, &id, None, "unavailable", cause, RingEnd::Cancelled);
+            }
+            _ => hang_up(board, &id),
         }
     }
 }
 
 fn reconnect(board: &mut Board, user: &UserId, id: &CallId) {
     for other in board.live_of(user) {
-        if other == *id {
-            continue;
-        }
-        if board.half(&other).is_some_and(|half| half.ringing) {
-            refuse(board, &other, None, "user-busy", InternalReleaseCause::Busy, RingEnd::Rejected);
-        } else {
-            hang_up(board, &other);
+        let Some(half) = board.half(&other).filter(|_| other != *id) else { continue };
+        match &half.side {
+            Some(side) if half.ringing => {
+                let main = side.main.clone();
+                places::refuse_at(board, &other, &main);
+            }
+            None if half.ringing && half.wait.is_none() => {
+                refuse(board, &other, None, "user-busy", InternalReleaseCause::Busy, RingEnd::Rejected);
+            }
+            _ => hang_up(board, &other),
         }
     }
     if board.half(id).is_some_and(|half| half.holding) {
@@ -375,102 +467,17 @@ fn reconnect(board: &mut Board, user: &UserId, id: &CallId) {
     }
 }
 
-fn blind_transfer(board: &mut Board, id: &CallId, route: Option<&Route>) -> Result<(), Refusal> {
-    let Some(route) = route else {
-        return Err(Refusal::WrongState("the call was forwarded too often".to_owned()));
-    };
-    match &route.end {
-        End::Ring(_) => {}
-        End::Refused => return Err(Refusal::WrongState("the destination refuses the call".to_owned())),
-        End::Busy(_) | End::Caller => return Err(Refusal::WrongState("the destination is busy".to_owned())),
-        End::TooManyForwards => {
-            return Err(Refusal::WrongState("the destination cannot be reached".to_owned()));
+/// Digits are heard by the other side. Mailboxes, and places that ask for a key, do something with them.
+fn dial_digits(board: &mut Board, half: &Half, digits: &str, route: Option<&Route>) {
+    let id = &half.call.id;
+    match &half.side {
+        Some(side) if side.confirm && digits.contains(|key| key != ',') => {
+            places::confirm(board, id, side, route);
         }
-        End::Unknown => return Err(Refusal::BadAddress("no such number".to_owned())),
+        _ => {}
     }
-    let half = board.half(id).ok_or(Refusal::NotFound)?;
-    let peer = half.peer.clone().ok_or_else(|| wrong(half.call.state))?;
-    if half.ringing {
-        refuse(board, id, Some(route), "deflection", InternalReleaseCause::Busy, RingEnd::Rejected);
-        return Ok(());
-    }
-    let now = board.now;
-    let to = route.dialled.address();
-    board.edit(id, |half| {
-        half.call.redirect = Some(Redirect { address: to, reason: "transfer".to_owned(), time: now });
-        half.peer = None;
-    });
-    board.edit(&peer, |half| {
-        half.end_hold(now);
-        half.peer = None;
-    });
-    board.emit(id, CallEventKind::Transferred);
-    board.release(id, ReleasingParty::Local, None, RingEnd::Cancelled);
-    connect(board, &peer, route, true);
-    Ok(())
-}
-
-fn consult_transfer(
-    board: &mut Board,
-    user: &UserId,
-    first: &CallId,
-    second: &CallId,
-) -> Result<(), Refusal> {
-    if first == second {
-        return Err(Refusal::WrongState("a call cannot be joined with itself".to_owned()));
-    }
-    let (one, two) = (board.own(user, first)?, board.own(user, second)?);
-    let joinable = |half: &Half| half.is_live() && !half.ringing;
-    if !joinable(one) || !joinable(two) || !(one.is_answered() || two.is_answered()) {
-        let state = if joinable(one) && one.is_answered() { two.call.state } else { one.call.state };
-        return Err(wrong(state));
-    }
-    let (links, remotes) = ((one.link, two.link), (one.call.remote.clone(), two.call.remote.clone()));
-    let (Some(left), Some(right)) = (one.peer.clone(), two.peer.clone()) else {
-        return Err(Refusal::WrongState("there is nobody at the other end".to_owned()));
-    };
-    let owner =
-        |board: &Board, id: &CallId| board.half(id).map(|half| half.owner.clone()).ok_or(Refusal::NotFound);
-    let (left_user, right_user) = (owner(board, &left)?, owner(board, &right)?);
-    if left_user == right_user {
-        return Err(Refusal::WrongState("both calls are with the same party".to_owned()));
-    }
-    let now = board.now;
-    for (id, remote) in [(first, &remotes.1), (second, &remotes.0)] {
-        let redirect = Redirect { address: remote.address.clone(), reason: "transfer".to_owned(), time: now };
-        board.edit(id, |half| {
-            half.call.redirect = Some(redirect);
-            half.peer = None;
-        });
-        board.emit(id, CallEventKind::Transferred);
-    }
-    for id in [first, second] {
-        board.release(id, ReleasingParty::Local, None, RingEnd::Cancelled);
-    }
-    merge_links(board, links.0, links.1);
-    for (id, peer, viewer) in [(&left, &right, &left_user), (&right, &left, &right_user)] {
-        let remote = board.other_end(viewer, peer).ok_or(Refusal::NotFound)?;
-        board.edit(id, |half| {
-            half.peer = Some(peer.clone());
-            half.call.remote = remote;
-        });
-    }
-    for id in [&left, &right] {
-        board.refresh(id);
-        board.emit(id, CallEventKind::Updated);
-    }
-    Ok(())
-}
-
-/// Makes two links one, so that detached halves of both end with the joined call.
-fn merge_links(board: &mut Board, into: i64, from: i64) {
-    let tracking = format!("{into}:1");
-    let moved: Vec<CallId> =
-        board.halves.values().filter(|half| half.link == from).map(|half| half.call.id.clone()).collect();
-    for id in moved {
-        board.edit(&id, |half| {
-            half.link = into;
-            half.call.external_tracking_id.clone_from(&tracking);
-        });
+    if let Some(route) = route.filter(|_| half.mailbox.is_some()) {
+        board.edit(id, |half| half.mailbox = None);
+        connect(board, id, route, true);
     }
 }

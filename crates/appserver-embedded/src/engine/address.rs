@@ -1,6 +1,6 @@
 //! What somebody dials: an extension, a number, or a `tel:` or `sip:` URI, and what it may mean.
 
-use openadp_appserver::Address;
+use openadp_appserver::{Address, UserId};
 
 /// Longest text that is an address: a SIP user and host (dms.md and the schema allow 161 characters).
 const MAX_CHARACTERS: usize = 161;
@@ -16,6 +16,8 @@ pub(crate) enum Dialled {
     Digits(String),
     /// `user@host`, in lower case.
     Sip(String),
+    /// The mailbox of a subscriber; nobody can dial it, services lead there.
+    Mailbox(UserId),
 }
 
 /// One meaning of an address; they are tried in order.
@@ -77,6 +79,7 @@ impl Dialled {
     pub(crate) fn candidates(&self, country_code: &str) -> Vec<Candidate> {
         match self {
             Self::International(number) => vec![Candidate::Number(number.clone())],
+            Self::Mailbox(_) => Vec::new(),
             Self::Sip(address) => {
                 let mut candidates = vec![Candidate::Identity(address.clone())];
                 let user = address.split('@').next().unwrap_or_default();
@@ -105,6 +108,7 @@ impl Dialled {
             Self::International(number) => Address::of(number),
             Self::Digits(digits) => Address::of(digits),
             Self::Sip(address) => Address::of(&format!("sip:{address}")),
+            Self::Mailbox(user) => Address::of(&format!("sip:{user}")),
         }
     }
 }

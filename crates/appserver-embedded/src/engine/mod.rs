@@ -2,133 +2,49 @@
 //! and what follows from it (events, log entries, timers and pushes). No store, no clock, no task.
 //!
 //! Every party of a call has a half. Two halves that can talk are each other's peers. A half that was forwarded away is
-//! detached: it has no peer and is released with the last half of its link. Reading order: [`Half`], [`Board`],
-//! `actions`, `route`.
+//! detached: it has no peer and is released with the last half of its link.
+//!
+//! A subscriber may be rung, or call, at other places than the own device. Whoever is there gets a half of its own, a side of
+//! the subscriber's main half: it rings with it, answers for it, and goes with it; the main half has the peer. So both parties
+//! of a call have one main half each, however many places rang.
+//!
+//! A main half without peer waits for something ([`Wait`]): for a place of its owner to answer, in a park, for somebody busy. Or
+//! it is in a mailbox. One timer per main half is enough for all of this: what it is for follows from the half.
+//!
+//! A conference is nothing but seats at several calls of one owner, which are active together.
+//!
+//! Reading order: [`Half`], [`Board`], `party`, `route`, `actions`, `places`, `recall`, `conference`.
 
 mod actions;
 mod address;
+mod conference;
+mod connect;
+mod half;
+mod park;
+mod party;
+mod places;
+mod recording;
 mod route;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
-pub(crate) use actions::{RouteWish, act, dial, first_wish, no_answer, release_all, wish};
+pub(crate) use actions::{act, dial, first_wish, release_all, wish};
 pub(crate) use address::{Candidate, Dialled};
-pub(crate) use route::{End, Route, Router};
+pub(crate) use conference::{confer, conference_of};
+pub(crate) use half::{Half, Spot};
+pub(crate) use park::{due, due_needs, due_wish, pick_up, retrieve_parked};
+pub(crate) use party::Party;
+pub(crate) use places::{dial_from, places_to_dial};
+pub(crate) use route::{End, Purpose, Route, RouteWish, Router};
 
+use half::{Back, Seat, Side, Wait, log_entry};
 use openadp_appserver::{
     Address, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState, CallType,
-    Event, HookStatus, InternalReleaseCause, NUMBER_OF_RINGS, PHONE_NUMBER, PREFIX, Redirect, ReleasingParty,
-    RemoteParty, SPEED_CODE, SPEED_DIAL_8, SPEED_DIAL_100, Service, ServiceKind, Settings, UserId,
+    Event, HookStatus, InternalReleaseCause, Redirect, ReleasingParty, RemoteParty, UserId,
 };
-use serde::{Deserialize, Serialize};
+use party::Caller;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What is dialled before a code of Speed Dial 100, where nothing else is set.
-const DEFAULT_PREFIX: &str = "#";
-
-/// A subscriber as the engine sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct Party {
-    pub(crate) user_id: UserId,
-    pub(crate) provider: String,
-    pub(crate) group: String,
-    pub(crate) is_enterprise: bool,
-    pub(crate) name: String,
-    pub(crate) number: Option<String>,
-    pub(crate) extension: Option<String>,
-    pub(crate) country_code: String,
-    pub(crate) line_port: String,
-    pub(crate) off_hook: bool,
-    pub(crate) do_not_disturb: bool,
-    /// Call Forwarding Always, where active.
-    pub(crate) always: Option<String>,
-    /// Call Forwarding Busy, where active.
-    pub(crate) busy: Option<String>,
-    /// Call Forwarding No Answer, where active, with its rings.
-    pub(crate) no_answer: Option<(String, u32)>,
-    /// Takes a call while it has another.
-    pub(crate) call_waiting: bool,
-    /// Does not show those whom it calls who it is.
-    pub(crate) hides_itself: bool,
-    /// Sees who calls although they hide it.
-    pub(crate) sees_hidden: bool,
-    /// Takes no call of somebody who hides.
-    pub(crate) refuses_hidden: bool,
-    /// What it dials for which number.
-    pub(crate) speed_dials: BTreeMap<String, String>,
-}
-
-impl Party {
-    /// Takes over what a service says.
-    pub(crate) fn apply(&mut self, service: &Service) {
-        let forwards_to = service.forwards_to().map(str::to_owned);
-        let settings = &service.settings;
-        match service.kind {
-            ServiceKind::AnonymousCallRejection => self.refuses_hidden = service.is_active(),
-            ServiceKind::CallForwardingAlways => self.always = forwards_to,
-            ServiceKind::CallForwardingBusy => self.busy = forwards_to,
-            ServiceKind::CallForwardingNoAnswer => {
-                let rings = settings.integer(NUMBER_OF_RINGS).unwrap_or_default();
-                self.no_answer = forwards_to.map(|to| (to, rings));
-            }
-            ServiceKind::CallWaiting => self.call_waiting = service.is_active(),
-            ServiceKind::CallingLineIdBlockingOverride => self.sees_hidden = service.is_active(),
-            ServiceKind::CallingLineIdDeliveryBlocking => self.hides_itself = service.is_active(),
-            ServiceKind::DoNotDisturb => self.do_not_disturb = service.is_active(),
-            ServiceKind::SpeedDial100 => {
-                let prefix = settings.text(PREFIX).unwrap_or(DEFAULT_PREFIX);
-                self.take_codes(prefix, settings.entries(SPEED_DIAL_100));
-            }
-            ServiceKind::SpeedDial8 => self.take_codes("", settings.entries(SPEED_DIAL_8)),
-        }
-    }
-
-    fn take_codes(&mut self, prefix: &str, entries: &[Settings]) {
-        for entry in entries {
-            if let (Some(code), Some(number)) = (entry.text(SPEED_CODE), entry.text(PHONE_NUMBER)) {
-                self.speed_dials.insert(format!("{prefix}{code}"), number.to_owned());
-            }
-        }
-    }
-
-    /// What it means by what it dials: its codes first.
-    pub(crate) fn dialled(&self, text: &str) -> Result<Dialled, Refusal> {
-        let dialled = match Dialled::parse(text) {
-            Ok(Dialled::Digits(digits)) => match self.speed_dials.get(&digits) {
-                Some(number) => Dialled::parse(number),
-                None => Ok(Dialled::Digits(digits)),
-            },
-            dialled => dialled,
-        };
-        dialled.map_err(Refusal::BadAddress)
-    }
-}
-
-/// One party's half of a call, as the engine keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Half {
-    /// What others see of it.
-    pub(crate) call: Call,
-    /// Whose it is.
-    pub(crate) owner: UserId,
-    /// The half at the other end.
-    pub(crate) peer: Option<CallId>,
-    /// What joins the halves of one call.
-    pub(crate) link: i64,
-    /// Rings in and was not answered.
-    pub(crate) ringing: bool,
-    /// Held by its owner.
-    pub(crate) holding: bool,
-    /// Its log entry is written.
-    pub(crate) logged: bool,
-    /// Forwardings that the call took to get here.
-    pub(crate) hops: u32,
-    /// Free text of the client that started it.
-    pub(crate) info: Option<String>,
-    /// When its owner last held or retrieved it.
-    #[serde(default)]
-    pub(crate) changed_at: Option<i64>,
-}
 
 /// The id that a client's request follows its call with, and who is told it beside the one who asked.
 #[derive(Debug, Clone)]
@@ -163,6 +79,8 @@ pub(crate) struct Limits {
     pub(crate) ring_ms: i64,
     /// How long an unanswered call rings, milliseconds.
     pub(crate) no_answer_ms: i64,
+    /// How long a parked call waits until it comes back, milliseconds.
+    pub(crate) park_ms: i64,
 }
 
 /// Why ringing ended, in the words of nps.md section 4.
@@ -177,10 +95,18 @@ pub(crate) enum RingEnd {
 /// What is to be done outside of the board, in the same transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// A half began to ring: arm its timer, push.
-    Ring { half: CallId, after_ms: i64 },
-    /// It no longer rings: disarm, push.
+    /// The timer of a half is to run out.
+    Arm { half: CallId, after_ms: i64 },
+    /// Its timer is not needed any more.
+    Disarm { half: CallId },
+    /// A half began to ring: push.
+    Ring { half: CallId },
+    /// It no longer rings: push.
     RingOver { half: CallId, end: RingEnd },
+    /// A half is parked against somebody.
+    Parked { against: UserId, half: CallId },
+    /// None is any more.
+    Unparked { against: UserId },
 }
 
 /// Why an action is refused.
@@ -189,6 +115,8 @@ pub(crate) enum Refusal {
     NotFound,
     WrongState(String),
     BadAddress(String),
+    BadLocation(String),
+    NotAssigned(openadp_appserver::ServiceKind),
     LimitReached,
 }
 
@@ -203,6 +131,8 @@ pub(crate) struct Board {
     parties: BTreeMap<UserId, Party>,
     /// Number of the next half of each link.
     links: BTreeMap<i64, u32>,
+    /// Those against whom a call is parked, as far as it was looked up.
+    occupied: BTreeSet<UserId>,
     /// Events in order.
     pub(crate) events: Vec<(UserId, Event)>,
     /// Log entries.
@@ -221,6 +151,7 @@ impl Board {
             halves: BTreeMap::new(),
             parties: BTreeMap::new(),
             links: BTreeMap::new(),
+            occupied: BTreeSet::new(),
             events: Vec::new(),
             logs: Vec::new(),
             effects: Vec::new(),
@@ -262,6 +193,25 @@ impl Board {
         self.halves.get(id).filter(|half| half.owner == *user).ok_or(Refusal::NotFound)
     }
 
+    /// The sides of a half.
+    fn sides_of(&self, main: &CallId) -> Vec<CallId> {
+        let side = |half: &&Half| half.is_live() && half.side.as_ref().is_some_and(|side| side.main == *main);
+        self.halves.values().filter(side).map(|half| half.call.id.clone()).collect()
+    }
+
+    /// Whoever called a half that rings, as services of its owner ask about it.
+    fn caller_of(&self, id: &CallId) -> Caller<'_> {
+        let half = self.halves.get(id);
+        let peer = half.and_then(|half| half.peer.as_ref());
+        let party =
+            peer.and_then(|peer| self.halves.get(peer)).and_then(|peer| self.parties.get(&peer.owner));
+        Caller {
+            party,
+            hidden: peer.is_some_and(|peer| self.is_hidden(peer)),
+            forwarded: half.is_some_and(|half| half.hops > 0),
+        }
+    }
+
     /// Ids of the user's halves that are neither released nor detached.
     fn live_of(&self, user: &UserId) -> Vec<CallId> {
         self.halves
@@ -274,6 +224,14 @@ impl Board {
     /// How many calls the user has.
     pub(crate) fn calls_of(&self, user: &UserId) -> usize {
         self.halves.values().filter(|half| half.owner == *user && half.is_live()).count()
+    }
+
+    /// Whether a call for somebody else may ring at a user.
+    pub(crate) fn takes_calls(&self, user: &UserId) -> bool {
+        self.parties.get(user).is_some_and(|party| {
+            let most = if party.call_waiting { self.limits.calls_per_user } else { 1 };
+            !party.do_not_disturb && self.calls_of(user) < most
+        })
     }
 
     /// Makes a half.
@@ -319,6 +277,11 @@ impl Board {
             total_held_time: None,
             detached_time: None,
             release_time: None,
+            redirections: Vec::new(),
+            place: None,
+            recall: None,
+            recording: self.parties.get(owner).and_then(|party| party.recording).map(recording::idle),
+            in_conference: false,
         };
         let half = Half {
             call,
@@ -331,6 +294,14 @@ impl Board {
             hops,
             info: None,
             changed_at: None,
+            away: false,
+            side: None,
+            then: Vec::new(),
+            wait: None,
+            mailbox: None,
+            diverted: Vec::new(),
+            back: None,
+            seat: None,
         };
         self.halves.insert(id.clone(), half);
         id
@@ -350,22 +321,58 @@ impl Board {
         if !half.is_live() {
             return false;
         }
-        let peer = half.peer.as_ref().and_then(|peer| self.halves.get(peer));
-        // Remote hold is told among parties of one enterprise only (xsi.md section 5.8).
-        let told = half.call.remote.call_type != CallType::Network;
-        let state = match peer {
-            None => CallState::Alerting,
-            Some(peer) if half.ringing || peer.ringing => CallState::Alerting,
-            Some(_) if half.holding => CallState::Held,
-            Some(peer) if peer.holding && told => CallState::RemoteHeld,
-            Some(_) => CallState::Active,
-        };
-        let (before, allow_answer) = (half.call.state, half.ringing);
+        let state = self.state_of(half);
+        let (before, allow_answer) = (half.call.state, half.may_answer());
         self.edit(id, |half| {
             half.call.state = state;
             half.call.allow_answer = allow_answer;
         });
         before != state
+    }
+
+    /// Whether the owner of a half holds it, at the own device or where it is.
+    fn is_held_at(&self, half: &Half) -> bool {
+        half.holding
+            || self.halves.values().any(|other| {
+                other.holding
+                    && other.is_live()
+                    && other.side.as_ref().is_some_and(|side| side.main == half.call.id)
+            })
+    }
+
+    /// The state that a live half is in.
+    fn state_of(&self, half: &Half) -> CallState {
+        if half.ringing {
+            return CallState::Alerting;
+        }
+        // Remote hold is told among parties of one enterprise only (xsi.md section 5.8).
+        let told = half.call.remote.call_type != CallType::Network;
+        let peer = |half: &Half| half.peer.as_ref().and_then(|peer| self.halves.get(peer));
+        if let Some(side) = &half.side {
+            let main = self.halves.get(&side.main);
+            let held = main.is_some_and(|main| {
+                main.holding || (told && peer(main).is_some_and(|peer| self.is_held_at(peer)))
+            });
+            return match (half.holding, held) {
+                (true, _) => CallState::Held,
+                (false, true) => CallState::RemoteHeld,
+                (false, false) => CallState::Active,
+            };
+        }
+        if half.mailbox.is_some() {
+            return if half.holding { CallState::Held } else { CallState::Active };
+        }
+        if matches!(half.wait, Some(Wait::Parked { .. })) {
+            return CallState::RemoteHeld;
+        }
+        match peer(half) {
+            None => CallState::Alerting,
+            Some(peer) if peer.ringing => CallState::Alerting,
+            Some(_) if half.holding => CallState::Held,
+            Some(peer) if told && self.is_held_at(peer) => CallState::RemoteHeld,
+            Some(_) if self.is_held_at(half) => CallState::RemoteHeld,
+            Some(_) => CallState::Active,
+        }
     }
 
     /// Tells of a half as it is now, with the hook status in its right place: off-hook before the event that lifts the
@@ -397,8 +404,11 @@ impl Board {
         if half.call.state == CallState::Released {
             return;
         }
-        let was_ringing = half.ringing;
+        self.ring_over(id, ring);
+        self.leave_park(id);
+        recording::end(self, id);
         let now = self.now;
+        let was_seated = self.halves.get(id).is_some_and(|half| half.seat.is_some());
         self.edit(id, |half| {
             half.end_hold(now);
             half.call.state = CallState::Released;
@@ -406,15 +416,49 @@ impl Board {
             half.call.releasing_party = Some(by);
             half.call.release_cause = cause;
             half.call.allow_answer = false;
+            half.call.redirections.clear();
+            half.call.in_conference = false;
             half.peer = None;
             half.ringing = false;
             half.holding = false;
+            half.then.clear();
+            half.wait = None;
+            half.mailbox = None;
+            half.seat = None;
         });
-        if was_ringing {
-            self.effects.push(Effect::RingOver { half: id.clone(), end: ring });
-        }
         self.log(id);
         self.emit(id, CallEventKind::Released);
+        for side in self.sides_of(id) {
+            self.release(&side, ReleasingParty::Remote, None, ring);
+        }
+        if was_seated {
+            conference::somebody_left(self, id);
+        }
+    }
+
+    /// A half that rang, or whose timer ran, needs neither any more.
+    fn ring_over(&mut self, id: &CallId, end: RingEnd) {
+        let Some(half) = self.halves.get(id) else { return };
+        let (ringing, pushed) = (half.ringing, half.may_answer());
+        // A parked call's timer goes with the park.
+        let waits = half.wait.as_ref().is_some_and(|wait| !matches!(wait, Wait::Parked { .. }));
+        if half.side.is_none() && (ringing || waits) {
+            self.effects.push(Effect::Disarm { half: id.clone() });
+        }
+        if pushed {
+            self.effects.push(Effect::RingOver { half: id.clone(), end });
+        }
+    }
+
+    /// A parked call is not there any more.
+    fn leave_park(&mut self, id: &CallId) {
+        let Some(Wait::Parked { against }) = self.halves.get(id).and_then(|half| half.wait.clone()) else {
+            return;
+        };
+        self.edit(id, |half| half.wait = None);
+        self.events.push((against.clone(), Event::Parked { party: None }));
+        self.effects.push(Effect::Unparked { against });
+        self.effects.push(Effect::Disarm { half: id.clone() });
     }
 
     /// Writes the half's log entry, once.
@@ -434,20 +478,22 @@ impl Board {
     /// Makes a ringing half, or a new one, the trace of a call that went on elsewhere.
     fn detach(&mut self, id: &CallId, kind: CallEventKind, to: Address, reason: &str) {
         let now = self.now;
-        let was_ringing = self.halves.get(id).is_some_and(|half| half.ringing);
+        self.ring_over(id, RingEnd::Missed);
         self.edit(id, |half| {
             half.call.state = CallState::Detached;
             half.call.detached_time = Some(now);
             half.call.redirect = Some(Redirect { address: to, reason: reason.to_owned(), time: now });
             half.call.allow_answer = false;
+            half.call.redirections.clear();
             half.peer = None;
             half.ringing = false;
+            half.then.clear();
         });
-        if was_ringing {
-            self.effects.push(Effect::RingOver { half: id.clone(), end: RingEnd::Missed });
-        }
         self.log(id);
         self.emit(id, kind);
+        for side in self.sides_of(id) {
+            self.release(&side, ReleasingParty::Remote, None, RingEnd::Cancelled);
+        }
     }
 
     /// Releases the detached halves of a link that nobody talks on any more.
@@ -475,10 +521,19 @@ impl Board {
     }
 
     /// How the owner of a half shows to who has, or gets, the other one.
-    fn other_end(&self, viewer: &UserId, id: &CallId) -> Option<RemoteParty> {
-        let mut remote = self.remote(viewer, &self.halves.get(id)?.owner);
-        remote.private =
-            self.is_hidden(id) && !self.parties.get(viewer).is_some_and(|party| party.sees_hidden);
+    pub(crate) fn other_end(&self, viewer: &UserId, id: &CallId) -> Option<RemoteParty> {
+        let half = self.halves.get(id)?;
+        let mut remote = self.remote(viewer, &half.owner);
+        let viewer = self.parties.get(viewer);
+        let inside = remote.call_type != CallType::Network;
+        let calls = half.call.personality != CallPersonality::Terminator;
+        let not_delivered = calls
+            && viewer.is_some_and(|party| {
+                let (internal, external) = party.shown_callers;
+                !(if inside { internal } else { external })
+            });
+        let hidden = self.is_hidden(id) && !viewer.is_some_and(|party| party.sees_hidden);
+        remote.private = hidden || not_delivered;
         Some(remote)
     }
 
@@ -523,48 +578,5 @@ fn unknown_remote(address: Address) -> RemoteParty {
         user_dn: None,
         call_type: CallType::Network,
         private: false,
-    }
-}
-
-/// The log entry of a call (xsi.md section 3.5).
-fn log_entry(kind: CallLogKind, remote: &RemoteParty, time: i64, call: &CallId) -> CallLogEntry {
-    let (number, name) = if remote.private {
-        (Address { value: String::new(), country_code: None }, None)
-    } else {
-        (remote.address.clone(), remote.name.clone())
-    };
-    CallLogEntry {
-        kind,
-        number,
-        name: name.unwrap_or_else(|| "Unavailable".to_owned()),
-        time,
-        call_log_id: call.0.trim_start_matches("callhalf-").to_owned(),
-    }
-}
-
-impl Half {
-    /// Neither released nor detached.
-    pub(crate) fn is_live(&self) -> bool {
-        !matches!(self.call.state, CallState::Released | CallState::Detached)
-    }
-
-    /// Whether its owner's receiver is up because of it.
-    pub(crate) fn is_off_hook(&self) -> bool {
-        self.is_live() && !self.ringing && self.call.personality != CallPersonality::ClickToDial
-    }
-
-    /// Whether both sides were connected and are now.
-    fn is_answered(&self) -> bool {
-        matches!(self.call.state, CallState::Active | CallState::Held | CallState::RemoteHeld)
-    }
-
-    /// Adds the time of a hold that ends.
-    fn end_hold(&mut self, now: i64) {
-        if let Some(since) = self.call.held_time.take() {
-            let held = now.saturating_sub(since).max(0);
-            self.call.total_held_time =
-                Some(self.call.total_held_time.unwrap_or_default().saturating_add(held));
-        }
-        self.holding = false;
     }
 }

@@ -195,9 +195,11 @@ fn policy_lines(context: &ActionContext<'_>, message: &Message, way: (bool, Side
 fn end(route: &Route) -> (&'static str, String) {
     match &route.end {
         End::Ring(user) => ("rings", user.to_string()),
+        End::Mailbox(user) => ("goes to the mailbox", user.to_string()),
+        End::Unreachable(user) => ("nothing can ring", user.to_string()),
         End::Busy(user) => ("busy", user.to_string()),
         End::Caller => ("the caller would call itself", String::new()),
-        End::Refused => ("refused, since the caller hides", String::new()),
+        End::Refused => ("refused", String::new()),
         End::Unknown => ("no such number", String::new()),
         End::TooManyForwards => ("forwarded too often", String::new()),
     }

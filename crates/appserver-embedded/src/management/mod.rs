@@ -1,17 +1,21 @@
-//! Commands of the `AS_CLI` tree that act on what the application server holds, rather than on settings: subscribers, their
-//! devices and registrations, and how calls are led. They run in a host or in the CLI itself; either way they work on the
+//! Commands that act on what the application server holds, rather than on settings: subscribers, their devices and
+//! registrations, how calls are led, event channels and what goes over them. They run in a host or in the CLI itself; either way they work on the
 //! store of the data directory, as every process of the node does.
 
 mod devices;
 mod diagnostics;
+mod events;
 mod registrations;
+mod running;
 mod sip;
 mod subscribers;
 mod table;
 
 pub use devices::IpDeviceMgmt;
 pub use diagnostics::Diag;
+pub use events::{ChannelSets, Channels, Events, Subscriptions};
 pub use registrations::Contacts;
+pub use running::Calls;
 pub use subscribers::{Administrators, Groups, ServiceProviders, Users};
 
 use crate::db::{FEED, SUBSCRIPTIONS};

@@ -11,23 +11,23 @@ use crate::{
 };
 use std::time::Duration;
 
-async fn dial(ports: &Ports, caller: &Person, address: &str) -> CallStart {
+pub(super) async fn dial(ports: &Ports, caller: &Person, address: &str) -> CallStart {
     good(ports.calls.dial(&caller.id(), address, &DialOptions::default()).await)
 }
 
-async fn act(ports: &Ports, person: &Person, call: &CallId, action: CallAction) {
+pub(super) async fn act(ports: &Ports, person: &Person, call: &CallId, action: CallAction) {
     good(ports.calls.act(&person.id(), call, &action).await);
 }
 
 /// Dials and answers; gives both halves.
-async fn connect(ports: &Ports, caller: &Person, callee: &Person) -> (CallId, CallId) {
+pub(super) async fn connect(ports: &Ports, caller: &Person, callee: &Person) -> (CallId, CallId) {
     let start = dial(ports, caller, callee.number).await;
     let ringing = call_in(ports, callee, CallState::Alerting).await;
     act(ports, callee, &ringing, CallAction::Talk).await;
     (start.call_id, ringing)
 }
 
-async fn log(ports: &Ports, person: &Person, kind: CallLogKind) -> Vec<(String, String)> {
+pub(super) async fn log(ports: &Ports, person: &Person, kind: CallLogKind) -> Vec<(String, String)> {
     let page = good(ports.calls.call_log(&person.id(), kind, 1, 50).await);
     page.entries.into_iter().map(|entry| (entry.number.value, entry.name)).collect()
 }

@@ -5,10 +5,10 @@ use super::{
     change, events_after, good, invalid, nobody, not_found, now, told,
 };
 use crate::{
-    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, DeviceCredentials, DeviceToken,
-    DialOptions, DirectoryQuery, DirectoryScope, Event, FORWARD_TO, FileChallenge, FileCredentials,
-    FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PortError, PortResult, PushRegistration, RING_SPLASH,
-    SearchTerm, Service, ServiceKind, UserId,
+    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, ConferenceAction, DeviceCredentials,
+    DeviceToken, DialLocation, DialOptions, DirectoryQuery, DirectoryScope, Event, FORWARD_TO, FileChallenge,
+    FileCredentials, FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PickUp, PortError, PortResult,
+    PushRegistration, RING_SPLASH, SearchTerm, Service, ServiceKind, UserId,
 };
 use std::time::Duration;
 
@@ -336,9 +336,17 @@ pub async fn garbage(fixture: &dyn Fixture) {
     ];
     for text in texts {
         let (user, call) = (UserId::new(text), CallId(text.to_owned()));
-        let options = DialOptions { info: Some(text.to_owned()), correlation_id: Some(text.to_owned()) };
+        let options = DialOptions {
+            info: Some(text.to_owned()),
+            correlation_id: Some(text.to_owned()),
+            location: DialLocation::BroadWorksAnywhere,
+            location_address: Some(text.to_owned()),
+        };
         no_fault(ports.calls.dial(&ALICE.id(), text, &options).await);
         no_fault(ports.calls.dial(&user, BO.extension, &options).await);
+        no_fault(ports.calls.pick_up(&ALICE.id(), &PickUp::Directed { address: text.to_owned() }).await);
+        no_fault(ports.calls.pick_up(&user, &PickUp::Parked { address: text.to_owned() }).await);
+        not_found(ports.calls.confer(&ALICE.id(), &ConferenceAction::Add(call.clone())).await);
         no_fault(ports.calls.overview(&user).await);
         not_found(ports.calls.call(&ALICE.id(), &call).await);
         for action in [

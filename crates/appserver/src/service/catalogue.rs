@@ -1,6 +1,6 @@
 //! The one table of services: names, settings, and who has them. xsi.md 3.2 and 3.3
 
-use super::declare::{Member, MemberKind, Patch, Wish};
+use super::declare::{Member, MemberKind, Nest, Patch, Records, Uri, Wish};
 use crate::{PortError, PortResult};
 
 /// A service, declared.
@@ -18,6 +18,32 @@ pub struct ServiceSpec {
     pub event: Option<&'static str>,
 }
 
+/// Settings of a service that have a resource of their own and do not show in the service's document.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Segment below the service's.
+    pub segment: &'static str,
+    /// Root of its document.
+    pub root: &'static str,
+    /// Its members.
+    pub members: &'static [Member],
+}
+
+impl ServiceSpec {
+    /// The member whose entries are resources of their own, with what is declared of them.
+    pub fn records(&self) -> Option<(&'static str, &'static Records)> {
+        self.members.iter().find_map(|member| match member.kind {
+            MemberKind::Records(records) => Some((member.name, records)),
+            _ => None,
+        })
+    }
+
+    /// The part that has a resource of its own.
+    pub fn part(&self) -> Option<&'static Part> {
+        (self.segment == "VoiceMessaging").then_some(&GREETINGS)
+    }
+}
+
 const fn flag(name: &'static str) -> Member {
     Member { name, kind: MemberKind::Flag { default: false } }
 }
@@ -26,6 +52,28 @@ const fn number(name: &'static str) -> Member {
 }
 const fn text(name: &'static str, most: usize) -> Member {
     Member { name, kind: MemberKind::Text { most } }
+}
+
+const fn on(name: &'static str) -> Member {
+    Member { name, kind: MemberKind::Flag { default: true } }
+}
+const fn never(name: &'static str) -> Member {
+    Member { name, kind: MemberKind::Fixed { value: false } }
+}
+const fn always(name: &'static str) -> Member {
+    Member { name, kind: MemberKind::Fixed { value: true } }
+}
+const fn integer(name: &'static str, least: u32, most: u32, default: u32) -> Member {
+    Member { name, kind: MemberKind::Integer { least, most, zero: false, default } }
+}
+const fn word(name: &'static str, words: &'static [&'static str], default: &'static str) -> Member {
+    Member { name, kind: MemberKind::Word { words, default: Some(default) } }
+}
+const fn group(name: &'static str, members: &'static [Member]) -> Member {
+    Member { name, kind: MemberKind::Group { members } }
+}
+const fn records(name: &'static str, records: &'static Records) -> Member {
+    Member { name, kind: MemberKind::Records(records) }
 }
 
 /// Whether it acts.
@@ -46,6 +94,125 @@ pub const PHONE_NUMBER: &str = "phoneNumber";
 pub const SPEED_DIAL_8: &str = "speedDial8Entry";
 /// Codes of Speed Dial 100.
 pub const SPEED_DIAL_100: &str = "speedDial100Entry";
+
+/// The number that takes the place of the own device.
+pub const REMOTE_OFFICE_NUMBER: &str = "remoteOfficeNumber";
+/// Numbers that ring together with the own device.
+pub const SIM_RING_LOCATIONS: &str = "simRingLocations";
+/// Whether who answers there must press a key first.
+pub const ANSWER_CONFIRMATION: &str = "answerConfirmationRequired";
+/// Locations of BroadWorks Anywhere.
+pub const LOCATIONS: &str = "locations";
+/// Locations of Sequential Ring, in order.
+pub const SEQUENTIAL_LOCATIONS: [&str; 5] = ["location1", "location2", "location3", "location4", "location5"];
+/// Criteria of a selective service.
+pub const CRITERIA: &str = "criteriaActivations";
+/// Criteria of a service that rings several places.
+pub const CRITERIA_LIST: &str = "criteriaActivationList";
+/// What tells criteria apart.
+pub const CRITERIA_NAME: &str = "criteriaName";
+/// When calls are recorded.
+pub const RECORDING_MODE: &str = "recordingMode";
+
+const GREETINGS: Part = Part {
+    segment: "greetings",
+    root: "VoiceMessagingGreetings",
+    members: &[Member {
+        name: "noAnswerNumberOfRings",
+        kind: MemberKind::Integer { least: 2, most: 20, zero: true, default: 3 },
+    }],
+};
+
+/// Members of a criterion: of whom a call must be (xsi.md 3.3).
+const CRITERION: &[Member] = &[
+    flag("blackListed"),
+    on(ACTIVE),
+    text(CRITERIA_NAME, 50),
+    Member { name: "timeSchedule", kind: MemberKind::Schedule },
+    Member { name: "holidaySchedule", kind: MemberKind::Schedule },
+    group(
+        "criteriaFromDn",
+        &[
+            word("fromDnCriteriaSelection", &["Any", "Forwarded", "Specified Only"], "Any"),
+            flag("includeAnonymousCallers"),
+            flag("includeUnavailableCallers"),
+            Member { name: "phoneNumberList", kind: MemberKind::Numbers { item: "phoneNumber", most: 12 } },
+        ],
+    ),
+    Member { name: "criteriaCallToNumber", kind: MemberKind::Schedule },
+];
+
+const fn criteria(root: &'static str) -> Records {
+    Records {
+        what: "criteria",
+        item: "criteriaActivation",
+        key: CRITERIA_NAME,
+        uri: Uri::Last("uri"),
+        shown: &[CRITERIA_NAME, ACTIVE],
+        segment: "Criteria",
+        root,
+        members: CRITERION,
+        nest: Some(Nest { name: "criteria", outside: &["blackListed"], hidden: &[ACTIVE] }),
+        most: 20,
+    }
+}
+
+const FORWARDING_CRITERIA: Records = criteria("CallForwardingSelectiveCriteria");
+const REJECTION_CRITERIA: Records = criteria("SelectiveCallRejectionCriteria");
+const ACCEPTANCE_CRITERIA: Records = criteria("SelectiveCallAcceptanceCriteria");
+const SIM_RING_CRITERIA: Records = criteria("SimultaneousRingPersonalCriteria");
+const SEQUENTIAL_CRITERIA: Records = criteria("SequentialRingCriteria");
+
+const ANYWHERE_LOCATION: Records = Records {
+    what: "BroadWorks Anywhere number",
+    item: "location",
+    key: PHONE_NUMBER,
+    uri: Uri::First("locationUri"),
+    shown: &[PHONE_NUMBER, ACTIVE, "description"],
+    segment: "location",
+    root: "BroadWorksAnywhereLocation",
+    members: &[
+        number(PHONE_NUMBER),
+        text("description", 80),
+        on(ACTIVE),
+        never("broadworksCallControl"),
+        always("useDiversionInhibitor"),
+        flag(ANSWER_CONFIRMATION),
+    ],
+    nest: None,
+    most: 10,
+};
+
+const EXCLUSION_NUMBER: Records = Records {
+    what: "exclusion number",
+    item: "exclusionNumber",
+    key: "number",
+    uri: Uri::Last("uri"),
+    shown: &[],
+    segment: "exclusionnumber",
+    root: "PersonalAssistantExclusionNumber",
+    members: &[number("number"), text("description", 80)],
+    nest: None,
+    most: 20,
+};
+
+const SEQUENTIAL_LOCATION: &[Member] =
+    &[number("address"), integer(NUMBER_OF_RINGS, 2, 20, 3), flag(ANSWER_CONFIRMATION)];
+
+const INCOMING: &[&str] = &["Do not Ring if on a Call", "Ring for all Incoming Calls"];
+const PRESENCE: &[&str] = &[
+    "Business Trip",
+    "Gone for the Day",
+    "Lunch",
+    "Meeting",
+    "None",
+    "Out Of Office",
+    "Temporarily Out",
+    "Training",
+    "Unavailable",
+    "Vacation",
+];
+const MODES: &[&str] = &["always", "always-pause-resume", "never", "on-demand", "on-demand-user-start"];
 
 const CODES_8: &[&str] = &["2", "3", "4", "5", "6", "7", "8", "9"];
 const CODES_100: &[&str] = &[
@@ -91,6 +258,10 @@ macro_rules! services {
 services! {
     /// Refuses callers who do not show who they are.
     AnonymousCallRejection = "Anonymous Call Rejection", "AnonymousCallRejection", [flag(ACTIVE)], None, None;
+    /// Rings other numbers together with the own device, and calls from there.
+    BroadWorksAnywhere = "BroadWorks Anywhere", "BroadWorksAnywhere",
+        [flag("alertAllLocationsForClickToDialCalls"), never("alertAllLocationsForGroupPagingCalls"),
+         records(LOCATIONS, &ANYWHERE_LOCATION)], None, Some("BroadWorksAnywhereEvent");
     /// Forwards all calls.
     CallForwardingAlways = "Call Forwarding Always", "CallForwardingAlways",
         [flag(ACTIVE), number(FORWARD_TO), flag(RING_SPLASH)], Some(FORWARD_TO), Some("CallForwardingAlwaysEvent");
@@ -102,6 +273,25 @@ services! {
         [flag(ACTIVE), number(FORWARD_TO),
          Member { name: NUMBER_OF_RINGS, kind: MemberKind::Integer { least: 2, most: 20, zero: true, default: 3 } }],
         Some(FORWARD_TO), Some("CallForwardingNoAnswerEvent");
+    /// Forwards calls while nothing of the subscriber's can ring.
+    CallForwardingNotReachable = "Call Forwarding Not Reachable", "CallForwardingNotReachable",
+        [flag(ACTIVE), number(FORWARD_TO)], Some(FORWARD_TO), None;
+    /// Forwards the calls of some.
+    CallForwardingSelective = "Call Forwarding Selective", "CallForwardingSelective",
+        [flag(ACTIVE), number("defaultForwardToPhoneNumber"), never("playRingReminder"),
+         records(CRITERIA, &FORWARDING_CRITERIA)], Some("defaultForwardToPhoneNumber"), None;
+    /// Records calls.
+    CallRecording = "Call Recording", "CallRecording",
+        [word(RECORDING_MODE, MODES, "never"),
+         word("pauseResumeNotifyMethod", &["announcement", "beeponly", "none"], "none"),
+         never("recordVoiceMessaging"), never("playCallRecordingStartStopAnnouncement"), never("playCallRecordingWarningTone")],
+        None, None;
+    /// Gets transferred calls back that nobody takes.
+    CallTransfer = "Call Transfer", "CallTransfer",
+        [flag("recallActive"), integer("recallNumberOfRings", 2, 20, 4),
+         flag("busyCampOnActive"), integer("busyCampOnSeconds", 30, 600, 120),
+         flag("useDiversionInhibitorForBlindTransfer"), never("useDiversionInhibitorForConsultativeCalls")],
+        None, Some("CallTransferEvent");
     /// Offers a second call while the first one lasts.
     CallWaiting = "Call Waiting", "CallWaiting",
         [Member { name: ACTIVE, kind: MemberKind::Flag { default: true } }], None, Some("CallWaitingEvent");
@@ -111,25 +301,81 @@ services! {
     /// Hides from those who are called who calls.
     CallingLineIdDeliveryBlocking = "Calling Line ID Delivery Blocking", "CallingLineIDDeliveryBlocking",
         [flag(ACTIVE)], None, None;
+    /// Shows to who calls whom they reached.
+    ConnectedLineIdentificationPresentation = "Connected Line Identification Presentation",
+        "ConnectedLineIdentificationPresentation", [on(ACTIVE)], None, None;
+    /// Does not show to who calls whom they reached.
+    ConnectedLineIdentificationRestriction = "Connected Line Identification Restriction",
+        "ConnectedLineIdentificationRestriction", [flag(ACTIVE)], None, None;
     /// Lets no call ring.
     DoNotDisturb = "Do Not Disturb", "DoNotDisturb", [flag(ACTIVE), flag(RING_SPLASH)], None, Some("DoNotDisturbEvent");
+    /// Shows who calls from outside.
+    ExternalCallingLineIdDelivery = "External Calling Line ID Delivery", "ExternalCallingLineIDDelivery",
+        [on(ACTIVE)], None, None;
+    /// Shows who calls from inside.
+    InternalCallingLineIdDelivery = "Internal Calling Line ID Delivery", "InternalCallingLineIDDelivery",
+        [on(ACTIVE)], None, None;
+    /// Tells callers that somebody is away, and sends them to the attendant or the mailbox.
+    PersonalAssistant = "Personal Assistant", "PersonalAssistant",
+        [flag(ACTIVE), word("presence", PRESENCE, "None"), never("enableExpirationTime"),
+         flag("enableTransferToAttendant"), number("attendantNumber"), never(RING_SPLASH),
+         flag("alertMeFirst"), integer(NUMBER_OF_RINGS, 2, 20, 3), records("exclusionNumberList", &EXCLUSION_NUMBER)],
+        None, Some("PersonalAssistantEvent");
+    /// Lets another number take the place of the own device.
+    RemoteOffice = "Remote Office", "RemoteOffice",
+        [flag(ACTIVE), number(REMOTE_OFFICE_NUMBER)], Some(REMOTE_OFFICE_NUMBER), Some("RemoteOfficeEvent");
+    /// Takes the calls of some only.
+    SelectiveCallAcceptance = "Selective Call Acceptance", "SelectiveCallAcceptance",
+        [records(CRITERIA, &ACCEPTANCE_CRITERIA)], None, None;
+    /// Refuses the calls of some.
+    SelectiveCallRejection = "Selective Call Rejection", "SelectiveCallRejection",
+        [records(CRITERIA, &REJECTION_CRITERIA)], None, None;
+    /// Rings one place after the other.
+    SequentialRing = "Sequential Ring", "SequentialRing",
+        [on("ringBaseLocationFirst"), integer("baseLocationNumberOfRings", 2, 20, 2), on("continueIfBaseLocationIsBusy"),
+         never("callerMayStopSearch"),
+         group("location1", SEQUENTIAL_LOCATION), group("location2", SEQUENTIAL_LOCATION),
+         group("location3", SEQUENTIAL_LOCATION), group("location4", SEQUENTIAL_LOCATION),
+         group("location5", SEQUENTIAL_LOCATION), records(CRITERIA_LIST, &SEQUENTIAL_CRITERIA)],
+        None, Some("SequentialRingEvent");
+    /// Rings other numbers together with the own device.
+    SimultaneousRingPersonal = "Simultaneous Ring Personal", "SimultaneousRingPersonal",
+        [flag(ACTIVE), word("incomingCalls", INCOMING, INCOMING[1]),
+         Member { name: SIM_RING_LOCATIONS, kind: MemberKind::Items { item: "simRingLocation", most: 10,
+            members: &[number("address"), flag(ANSWER_CONFIRMATION)] } },
+         records(CRITERIA_LIST, &SIM_RING_CRITERIA)],
+        Some(SIM_RING_LOCATIONS), Some("SimultaneousRingPersonalEvent");
     /// Dials by two digits.
     SpeedDial100 = "Speed Dial 100", "SpeedDial100",
         [text(PREFIX, 3),
          Member { name: SPEED_DIAL_100, kind: MemberKind::Entries { key: SPEED_CODE, members: &[
-            Member { name: SPEED_CODE, kind: MemberKind::Word { words: CODES_100 } }, number(PHONE_NUMBER), text("description", 80)] } }],
+            Member { name: SPEED_CODE, kind: MemberKind::Word { words: CODES_100, default: None } }, number(PHONE_NUMBER), text("description", 80)] } }],
         None, None;
     /// Dials by one digit.
     SpeedDial8 = "Speed Dial 8", "SpeedDial8",
         [Member { name: SPEED_DIAL_8, kind: MemberKind::Entries { key: SPEED_CODE, members: &[
-            Member { name: SPEED_CODE, kind: MemberKind::Word { words: CODES_8 } }, number(PHONE_NUMBER), text("description", 80)] } }],
+            Member { name: SPEED_CODE, kind: MemberKind::Word { words: CODES_8, default: None } }, number(PHONE_NUMBER), text("description", 80)] } }],
         None, None;
+    /// Takes calls into a mailbox.
+    VoiceMessaging = "Voice Messaging User", "VoiceMessaging",
+        [flag(ACTIVE), word("processing", &["Unified Voice and Email Messaging"], "Unified Voice and Email Messaging"),
+         never("usePhoneMessageWaitingIndicator"), never("sendVoiceMessageNotifyEmail"), never("sendCarbonCopyVoiceMessage"),
+         flag("transferOnZeroToPhoneNumber"), number("transferPhoneNumber"),
+         flag("alwaysRedirectToVoiceMail"), on("busyRedirectToVoiceMail"), on("noAnswerRedirectToVoiceMail"),
+         never("outOfPrimaryZoneRedirectToVoiceMail")],
+        None, Some("VoiceMessagingEvent");
 }
 
 impl ServiceKind {
-    /// Name as the service list and the event packages spell it.
+    /// Name as the service list spells it.
     pub fn display_name(self) -> &'static str {
         self.spec().name
+    }
+
+    /// Name as the event packages spell it.
+    pub fn package_name(self) -> &'static str {
+        let name = self.spec().name;
+        name.strip_suffix(" User").unwrap_or(name)
     }
 
     /// A change of plain members by their names; `None` clears.
@@ -189,7 +435,9 @@ mod tests {
             for member in spec.members {
                 let MemberKind::Entries { key, members } = &member.kind else { continue };
                 let key = members.iter().find(|member| member.name == *key).expect("its key");
-                let MemberKind::Word { words } = key.kind else { panic!("{} has another key", member.name) };
+                let MemberKind::Word { words, .. } = key.kind else {
+                    panic!("{} has another key", member.name)
+                };
                 assert!(words.is_sorted(), "entries are kept in the order of {}", key.name);
             }
         }

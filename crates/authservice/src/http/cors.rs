@@ -15,6 +15,7 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
+use std::sync::Arc;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const HEADERS: HeaderValue =
@@ -25,7 +26,7 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const BY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 
 /// Answers preflights, and lets pages on the list read answers.
-pub(super) async fn allow(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+pub(super) async fn allow(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let allowed = origin.as_ref().filter(|origin| {
         let rows = edge.store.rows::<AllowedOrigin>();

@@ -8,7 +8,7 @@ pub(crate) use client_keys::ClientKeys;
 
 use crate::service::{Claim, Farm, Minter, Proof, Rates, Standing, Validator, Wanted, standing};
 use crate::settings::{CertificateCaller, TokenLimits};
-use crate::wire::{Presented, Refusal, bearer, form_parameter, key_of_json, presented, wants_json};
+use crate::wire::{Presented, Refusal, bearer, form_parameters, key_of_json, presented, wants_json};
 use answer::{Answer, json, refuse};
 use axum::Router;
 use axum::body::Body;
@@ -47,8 +47,7 @@ const FORWARDING: [&str; 7] = [
 ];
 const NO_CHALLENGE: HeaderName = HeaderName::from_static("x-broadworks-no-authchallenge");
 
-/// What the handlers need.
-#[derive(Clone)]
+/// What the handlers need; shared, since a copy for every request would cost more than parsing it.
 pub(crate) struct Edge {
     pub(crate) authenticator: Authenticator,
     pub(crate) farm: Farm,
@@ -67,7 +66,8 @@ pub(crate) struct Edge {
 
 /// Everything below `/authService`.
 pub(crate) fn router(edge: Edge) -> Router {
-    let get = |handler: MethodRouter<Edge>| handler.head(not_get).fallback(not_get);
+    let edge = Arc::new(edge);
+    let get = |handler: MethodRouter<Arc<Edge>>| handler.head(not_get).fallback(not_get);
     Router::new()
         .route(
             "/token",
@@ -190,23 +190,27 @@ fn not_allowed(request: &Request, methods: HeaderValue) -> Response {
     response
 }
 
-async fn token_get(State(edge): State<Edge>, request: Request) -> Response {
+async fn token_get(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
-    let key = form_parameter(request.uri().query().unwrap_or_default().as_bytes(), "key");
-    let asserted = form_parameter(request.uri().query().unwrap_or_default().as_bytes(), "userId");
-    let done = match key.and_then(|key| Ok((key, asserted?))) {
-        Ok((key, asserted)) => edge.token(request.headers(), &facts, key, asserted).await,
-        Err(refusal) => Err(refusal),
+    let (head, _) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default().as_bytes();
+    let done = async {
+        let _place = edge.admit(&facts).await?;
+        let [key, asserted] = form_parameters(query, ["key", "userId"])?;
+        edge.token(&head.headers, &facts, key, asserted).await
     };
-    done.unwrap_or_else(|refusal| facts.refuse(&refusal))
+    done.await.unwrap_or_else(|refusal| facts.refuse(&refusal))
 }
 
-async fn token_post(State(edge): State<Edge>, request: Request) -> Response {
+async fn token_post(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
     let (head, body) = request.into_parts();
-    let key = async {
-        let in_query = form_parameter(head.uri.query().unwrap_or_default().as_bytes(), "key")?;
+    let done = async {
+        // No place is held for a body that may never come.
         let body = bounded(body).await?;
+        let _place = edge.admit(&facts).await?;
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let [in_query, asserted] = form_parameters(query, ["key", "userId"])?;
         let in_body = match (body.is_empty(), media_type(&head.headers)) {
             (true, _) => None,
             (false, Some(kind)) if kind.eq_ignore_ascii_case("application/json") => key_of_json(&body)?,
@@ -214,20 +218,32 @@ async fn token_post(State(edge): State<Edge>, request: Request) -> Response {
                 return Err(Refusal::InvalidRequest("the body must be application/json".to_owned()));
             }
         };
-        match (in_query, in_body) {
-            (Some(_), Some(_)) => Err(Refusal::InvalidRequest("key is given twice".to_owned())),
-            (query, body) => Ok(body.or(query)),
-        }
+        let key = match (in_query, in_body) {
+            (Some(_), Some(_)) => return Err(Refusal::InvalidRequest("key is given twice".to_owned())),
+            (query, body) => query.or(body),
+        };
+        edge.token(&head.headers, &facts, key, asserted).await
     };
-    let asserted = form_parameter(head.uri.query().unwrap_or_default().as_bytes(), "userId");
-    let done = match key.await.and_then(|key| Ok((key, asserted?))) {
-        Ok((key, asserted)) => edge.token(&head.headers, &facts, key, asserted).await,
-        Err(refusal) => Err(refusal),
-    };
-    done.unwrap_or_else(|refusal| facts.refuse(&refusal))
+    done.await.unwrap_or_else(|refusal| facts.refuse(&refusal))
 }
 
 impl Edge {
+    /// A place among the requests that are worked on; those beyond the limit learn at once to go elsewhere, before anything is
+    /// done for them.
+    ///
+    /// # Errors
+    /// All places are taken.
+    async fn admit(&self, facts: &Facts) -> Result<Place, Refusal> {
+        let place =
+            Place::take(&self.in_progress, self.token_limits.load().in_progress).ok_or_else(|| {
+                facts.because("tokensInProgress");
+                Refusal::Overloaded
+            })?;
+        // Signing happens on this thread. Without a turn for the others, requests would wait unread where nobody counts them.
+        tokio::task::yield_now().await;
+        Ok(place)
+    }
+
     /// Both forms of `token`. What is cheap comes first: no password is checked for a request that cannot succeed.
     async fn token(
         &self,
@@ -237,10 +253,6 @@ impl Edge {
         asserted: Option<String>,
     ) -> Result<Response, Refusal> {
         let limits = self.token_limits.load();
-        let Some(_place) = Place::take(&self.in_progress, limits.in_progress) else {
-            facts.because("tokensInProgress");
-            return Err(Refusal::Overloaded);
-        };
         if let Some(certificate) = &facts.certificate {
             let most = limits.per_second_and_certificate;
             let taken = self.per_certificate.take(&certificate.fingerprint, most, Instant::now());
@@ -383,7 +395,7 @@ impl Drop for Place {
     }
 }
 
-async fn validate(State(edge): State<Edge>, request: Request) -> Response {
+async fn validate(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
     if !facts.local && facts.proof.is_none() {
         return facts.refuse(&Refusal::NotFound);
@@ -393,8 +405,8 @@ async fn validate(State(edge): State<Edge>, request: Request) -> Response {
         if !facts.local && !facts.is_peer(&edge.farm, "POST", "/validate", &body) {
             return Err(Refusal::NotFound);
         }
-        let token = form_parameter(&body, "token")?
-            .ok_or_else(|| Refusal::InvalidRequest("token is missing".to_owned()))?;
+        let [token] = form_parameters(&body, ["token"])?;
+        let token = token.ok_or_else(|| Refusal::InvalidRequest("token is missing".to_owned()))?;
         edge.validator.introspect(&token, &facts.tracking_id).await
     };
     match done.await {
@@ -404,7 +416,7 @@ async fn validate(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// The ring for a node of the farm, encrypted under the farm's secret.
-async fn ring(State(edge): State<Edge>, request: Request) -> Response {
+async fn ring(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
     let done = async {
         let body = peer_body(&edge, &facts, request, "/ring").await?;
@@ -425,7 +437,7 @@ async fn ring(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// A node of the farm wants to make the first key.
-async fn claim(State(edge): State<Edge>, request: Request) -> Response {
+async fn claim(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
     let done = async {
         let body = peer_body(&edge, &facts, request, "/claim").await?;
@@ -453,14 +465,14 @@ async fn peer_body(
 }
 
 /// Whether tokens can be made here: the ring is open and the clock is right.
-async fn ping(State(edge): State<Edge>, request: Request) -> Response {
+async fn ping(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     if edge.farm.clock_fault().is_some() {
         return Facts::of(&request).refuse(&Refusal::Unavailable);
     }
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn keys(State(edge): State<Edge>, request: Request) -> Response {
+async fn keys(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let facts = Facts::of(&request);
     if !facts.local && !facts.is_peer(&edge.farm, "GET", "/keys", b"") {
         return facts.refuse(&Refusal::NotFound);

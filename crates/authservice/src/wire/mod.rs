@@ -4,4 +4,4 @@ mod error;
 mod request;
 
 pub(crate) use error::Refusal;
-pub(crate) use request::{Presented, bearer, form_parameter, key_of_json, presented, wants_json};
+pub(crate) use request::{Presented, bearer, form_parameters, key_of_json, presented, wants_json};

@@ -46,18 +46,22 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
-/// The value of a parameter in a query or a form; `None` where there is none or an empty one.
+/// The values of parameters in a query or a form; `None` where there is none or an empty one.
 ///
 /// # Errors
-/// It is there twice.
-pub(crate) fn form_parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Refusal> {
-    let mut values =
-        url::form_urlencoded::parse(encoded).filter(|(key, _)| key == name).map(|(_, value)| value);
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Refusal::InvalidRequest(format!("{name} is given twice")));
+/// One is there twice.
+pub(crate) fn form_parameters<const N: usize>(
+    encoded: &[u8],
+    names: [&str; N],
+) -> Result<[Option<String>; N], Refusal> {
+    let mut found = [const { None }; N];
+    for (key, value) in url::form_urlencoded::parse(encoded) {
+        let Some(at) = names.iter().position(|name| *name == key) else { continue };
+        if found[at].replace(value.into_owned()).is_some() {
+            return Err(Refusal::InvalidRequest(format!("{key} is given twice")));
+        }
     }
-    Ok(first.map(std::borrow::Cow::into_owned).filter(|value| !value.is_empty()))
+    Ok(found.map(|value| value.filter(|value| !value.is_empty())))
 }
 
 /// The key in a body `{"key":"..."}`; a JWK may stand there as text only.
@@ -141,11 +145,13 @@ mod tests {
 
     #[test]
     fn parameters_are_given_once() {
-        assert_eq!(form_parameter(b"a=1&key=x%2Dy", "key").unwrap().as_deref(), Some("x-y"));
-        assert_eq!(form_parameter(b"key=", "key").unwrap(), None);
-        assert_eq!(form_parameter(b"", "key").unwrap(), None);
-        assert!(form_parameter(b"key=a&key=a", "key").is_err());
-        assert!(form_parameter(b"key=a&k%65y=b", "key").is_err());
+        let [key, user] = form_parameters(b"a=1&key=x%2Dy&userId=", ["key", "userId"]).unwrap();
+        assert_eq!((key.as_deref(), user), (Some("x-y"), None));
+        assert_eq!(form_parameters(b"key=", ["key"]).unwrap(), [None]);
+        assert_eq!(form_parameters(b"", ["key"]).unwrap(), [None]);
+        for twice in [&b"key=a&key=a"[..], b"key=a&k%65y=b", b"key=&key=a"] {
+            assert!(form_parameters(twice, ["key"]).is_err());
+        }
         assert_eq!(key_of_json(br#"{"key":"x","later":[1]}"#).unwrap().as_deref(), Some("x"));
         assert_eq!(key_of_json(b"{}").unwrap(), None);
         for bad in [r#"{"key":"x","key":"x"}"#, r#"{"key":1}"#, "[]", "", "{", r#"{"key":"x"} x"#] {
@@ -166,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[ -~]{0,80}") {
-            drop(form_parameter(&bytes, "key"));
+            drop(form_parameters(&bytes, ["key"]));
             drop(key_of_json(&bytes));
             presented(&header(AUTHORIZATION, &text));
             wants_json(&header(ACCEPT, &text));

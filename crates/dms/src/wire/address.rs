@@ -3,7 +3,6 @@
 
 use http::{HeaderMap, HeaderName};
 use regex::{Regex, RegexBuilder};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Longest line or name that is looked at.
@@ -103,38 +102,6 @@ pub(crate) fn told(compiled: &Compiled, pattern: &str, headers: &HeaderMap) -> T
     found.map_or(Told::Unclear, Told::Address)
 }
 
-/// Addresses that begin alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl Network {
-    /// Reads `192.0.2.0/24`, `2001:db8::/32`, or an address alone.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address.parse().ok()?, Some(bits.parse().ok()?)),
-            None => (text.parse().ok()?, None),
-        };
-        let most = if matches!(address, IpAddr::V4(_)) { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Self { address, bits })
-    }
-    /// Whether the address lies in it.
-    pub(crate) fn holds(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                (own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                (own.to_bits() ^ other.to_bits()).checked_shr(128 - self.bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,24 +161,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn networks_hold_their_addresses() {
-        let holds =
-            |network: &str, address: &str| Network::parse(network).unwrap().holds(address.parse().unwrap());
-        assert!(holds("192.0.2.0/24", "192.0.2.255") && !holds("192.0.2.0/24", "192.0.3.0"));
-        assert!(holds("192.0.2.7", "::ffff:192.0.2.7") && !holds("192.0.2.7", "192.0.2.6"));
-        assert!(holds("2001:db8::/32", "2001:db8:ffff::1") && !holds("::1", "127.0.0.1"));
-        for bad in ["", "x", "192.0.2.0/33", "::/129", "192.0.2.0/"] {
-            assert_eq!(Network::parse(bad), None, "{bad}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,80}", pattern in "\\PC{0,40}") {
             drop(HardwareAddress::parse(&text));
             drop(Compiled::default().find(&pattern, &text));
-            prop_assert!(Network::parse(&text).is_none_or(|network| network.bits <= 128));
             drop(header_of(&pattern));
         }
     }

@@ -5,7 +5,7 @@ mod authorization;
 mod condition;
 mod path;
 
-pub(crate) use address::{Compiled, HardwareAddress, Network, Told, compile, header_of, told};
+pub(crate) use address::{Compiled, HardwareAddress, Told, compile, header_of, told};
 pub(crate) use authorization::Presented;
 pub(crate) use condition::{etag, http_date, is_current};
 pub use path::{PathFault, clean_path};

@@ -1,6 +1,7 @@
 //! Xsi-Actions: profile, services, directories, call logs, calls, push registrations (xsi.md 3).
 
 mod calls;
+mod conference;
 mod directories;
 mod logs;
 mod profile;
@@ -34,6 +35,10 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
                 ["profile", "pushnotificationregistrations", _] => push::one(call, &user, path.id(4)).await,
                 ["services"] => services::list(call, &user).await,
                 ["services", segment] => services::one(call, &user, segment).await,
+                ["services", service, below] => services::below(call, &user, service, below).await,
+                ["services", service, below, _] => {
+                    services::record(call, &user, service, below, path.id(5)).await
+                }
                 ["directories", "enterprise"] => directories::enterprise(call, &user).await,
                 ["directories", "group"] => directories::group(call, &user).await,
                 ["directories", "calllogs"] => logs::all(call, &user).await,
@@ -43,6 +48,17 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
                 ["calls"] => calls::list(call, &user, path.id(1)).await,
                 ["calls", "new"] => calls::dial(call, &user).await,
                 ["calls", "hookstatus"] => calls::hook_status(call, &user).await,
+                ["calls", "conference"] => conference::all(call, &user).await,
+                ["calls", "conference", part @ ("hold" | "mute" | "talk" | "unmute")] => {
+                    conference::act(call, &user, part).await
+                }
+                ["calls", "conference", _] => conference::one(call, &user, path.id(4)).await,
+                ["calls", "conference", _, part] => {
+                    conference::act_on_call(call, &user, path.id(4), part).await
+                }
+                ["calls", what @ ("callparkretrieve" | "callpickup" | "directedcallpickup")] => {
+                    calls::pick_up(call, &user, what).await
+                }
                 ["calls", _] => calls::one(call, &user, path.id(3)).await,
                 ["calls", _, action] => calls::act(call, &user, path.id(3), action).await,
                 ["calls", _, "consulttransfer", _] => {

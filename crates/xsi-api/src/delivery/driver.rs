@@ -106,7 +106,9 @@ async fn handle(hub: &Hub, event: &FeedEvent) {
         }
         return;
     }
-    hub.step(|machine, now| machine.event(now, event, || convert::event_data(&event.event)));
+    hub.step(|machine, now| {
+        machine.event(now, event, || convert::event_data(&event.subscriber, &event.event));
+    });
 }
 
 async fn follow_store(hub: &Hub) {

@@ -8,6 +8,7 @@ use openadp_xsi_schema::EventPackage;
 pub(crate) enum Package {
     AdvancedCall,
     BasicCall,
+    CallPark,
     PushNotificationRegistration,
     /// The state of a service that tells of itself.
     Service(ServiceKind),
@@ -27,9 +28,15 @@ impl Package {
     /// All that are offered.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let services = ServiceKind::ALL.iter().copied().filter(|kind| kind.spec().event.is_some());
-        [Self::AdvancedCall, Self::BasicCall, Self::PushNotificationRegistration, Self::StandardCall]
-            .into_iter()
-            .chain(services.map(Self::Service))
+        [
+            Self::AdvancedCall,
+            Self::BasicCall,
+            Self::CallPark,
+            Self::PushNotificationRegistration,
+            Self::StandardCall,
+        ]
+        .into_iter()
+        .chain(services.map(Self::Service))
     }
 
     /// Its name on the wire.
@@ -37,8 +44,9 @@ impl Package {
         match self {
             Self::AdvancedCall => EventPackage::AdvancedCall.as_str(),
             Self::BasicCall => EventPackage::BasicCall.as_str(),
+            Self::CallPark => EventPackage::CallPark.as_str(),
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
-            Self::Service(kind) => kind.display_name(),
+            Self::Service(kind) => kind.package_name(),
             Self::StandardCall => EventPackage::StandardCall.as_str(),
         }
     }
@@ -64,25 +72,31 @@ impl Package {
     }
 
     /// Whether it carries an event. cti.md 6.3: Advanced Call carries every call event of the engine; Basic and Standard
-    /// Call those that public clients use (Standard adds conference and recording types, which the engine has not).
+    /// Call those that public clients use, Standard also conferences and recording.
     pub(crate) fn carries(self, event: &Event) -> bool {
         match event {
-            Event::Call { kind, .. } => match self {
-                Self::AdvancedCall => true,
-                Self::BasicCall | Self::StandardCall => match kind {
-                    CallEventKind::Answered
-                    | CallEventKind::Held
-                    | CallEventKind::Originated
-                    | CallEventKind::Originating
-                    | CallEventKind::Received
-                    | CallEventKind::Released
-                    | CallEventKind::Retrieved
-                    | CallEventKind::Transferred
-                    | CallEventKind::Updated => true,
-                    CallEventKind::Forwarded | CallEventKind::Redirected => false,
-                },
-                _ => false,
+            Event::Call { kind, .. } => match kind {
+                CallEventKind::Answered
+                | CallEventKind::Held
+                | CallEventKind::Originated
+                | CallEventKind::Originating
+                | CallEventKind::Received
+                | CallEventKind::Released
+                | CallEventKind::Retrieved
+                | CallEventKind::Transferred
+                | CallEventKind::Updated => self.is_call(),
+                CallEventKind::RecordingPaused
+                | CallEventKind::RecordingResumed
+                | CallEventKind::RecordingStarted
+                | CallEventKind::RecordingStarting
+                | CallEventKind::RecordingStopped => matches!(self, Self::AdvancedCall | Self::StandardCall),
+                CallEventKind::Forwarded
+                | CallEventKind::ParkRetrieved
+                | CallEventKind::PickedUp
+                | CallEventKind::Redirected => self == Self::AdvancedCall,
             },
+            Event::Conference { .. } => matches!(self, Self::AdvancedCall | Self::StandardCall),
+            Event::Parked { .. } => self == Self::CallPark,
             Event::Hook(_) => self.is_call(),
             Event::Service(service) => self.service() == Some(service.kind),
             Event::PushRegistrations => self == Self::PushNotificationRegistration,

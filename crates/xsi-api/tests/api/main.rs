@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, reason = "a helper that cannot go on fails the test")]
 
 mod actions;
+mod control;
 mod events;
 mod lab;

@@ -159,6 +159,70 @@ enumeration! {
 }
 
 enumeration! {
+    /// What the user may do with a recording.
+    AllowedRecordingControls, "allowed recording controls" {
+        /// Nothing.
+        None = "none",
+        /// Begin it.
+        Record = "record",
+        /// Pause it.
+        Pause = "pause",
+        /// Pause or end it.
+        PauseStop = "pause-stop",
+        /// Go on.
+        Resume = "resume",
+        /// Go on or end it.
+        ResumeStop = "resume-stop",
+        /// End it.
+        Stop = "stop",
+    }
+}
+
+enumeration! {
+    /// How far a recording is.
+    RecordingState, "a recording state" {
+        /// It is to begin.
+        Pending = "Pending",
+        /// It runs.
+        Started = "Started",
+        /// It waits.
+        Paused = "Paused",
+        /// It does not work.
+        Failed = "Failed",
+    }
+}
+
+enumeration! {
+    /// Why a call came back.
+    RecallType, "a recall type" {
+        /// The busy party did not get free in time.
+        BusyCampOn = "Busy Camp On Callback",
+        /// Nobody took the transferred call.
+        CallTransfer = "Call Transfer Recall",
+        /// Nobody took the parked call.
+        CallPark = "Call Park Recall",
+        /// It was held too long.
+        AutomaticHoldRetrieve = "Automatic Hold/Retrieve Recall",
+        /// An executive did not take it.
+        ExecutiveAssistantCallPush = "Executive-Assistant Call Push Recall",
+    }
+}
+
+enumeration! {
+    /// State of a conference.
+    #[derive(Default)]
+    ConferenceState, "a conference state" {
+        /// The user is in it.
+        #[default]
+        Active = "Active",
+        /// The user holds it.
+        Held = "Held",
+        /// Over.
+        Released = "Released",
+    }
+}
+
+enumeration! {
     /// Type of an endpoint: the instance type of the element.
     EndpointKind, "an endpoint type" {
         /// A device; its address is an address of record.
@@ -318,7 +382,7 @@ document! {
         /// Whether it may not be forwarded.
         diversion_inhibited: Flag = "diversionInhibited",
         /// Why it came back.
-        recall_type: Option<String> = "recallType",
+        recall_type: Option<RecallType> = "recallType",
         /// When it began, milliseconds since 1970; so are the next times.
         start_time: i64 = "startTime",
         /// When it was answered.
@@ -333,6 +397,10 @@ document! {
         release_time: Option<i64> = "releaseTime",
         /// Whether it is recorded; absent without the service.
         recorded: Option<bool> = "recorded",
+        /// What the user may do with the recording.
+        allowed_recording_controls: Option<AllowedRecordingControls> = "allowedRecordingControls",
+        /// How far the recording is.
+        recording_state: Option<RecordingState> = "recordingState",
         /// Executive that it belongs to.
         executive_user_id: Option<String> = "executiveUserId",
         /// Free text of the client.
@@ -397,5 +465,41 @@ document! {
     HookStatus = "HookStatus" {
         /// Hook status.
         hook_status: HookState = "hookStatus",
+    }
+}
+
+document! {
+    /// `conferenceParticipant`: a call in a conference.
+    ConferenceParticipant = "conferenceParticipant" {
+        /// The user's half.
+        call_id: String = "callId",
+        /// Is not heard.
+        muted: Flag = "muted",
+        /// Hears nothing.
+        deaf: Flag = "deaf",
+    }
+}
+
+document! {
+    /// `conferenceParticipantList`.
+    ConferenceParticipants = "conferenceParticipantList" {
+        /// The calls.
+        participants: Vec<ConferenceParticipant> = "conferenceParticipant",
+    }
+}
+
+document! {
+    /// `Conference`: calls of the user that are joined.
+    Conference = "Conference" {
+        /// State.
+        state: Option<ConferenceState> = "state",
+        /// Where the user is in it.
+        endpoint: Option<Endpoint> = "endpoint",
+        /// Line appearance.
+        appearance: Option<u32> = "appearance",
+        /// Whether the user is not heard.
+        muted: Flag = "muted",
+        /// Its calls.
+        participants: ConferenceParticipants = "conferenceParticipantList",
     }
 }

@@ -14,9 +14,10 @@ mod versions;
 
 pub use address::Address;
 pub use call::{
-    Call, CallReference, CallStartInfo, CallState, CallType, Calls, Endpoint, EndpointKind, HookState,
-    HookStatus, InternalReleaseCause, Personality, Redirect, Redirection, RedirectionReason, Redirections,
-    ReleaseCause, ReleasingParty, RemoteParty,
+    AllowedRecordingControls, Call, CallReference, CallStartInfo, CallState, CallType, Calls, Conference,
+    ConferenceParticipant, ConferenceParticipants, ConferenceState, Endpoint, EndpointKind, HookState,
+    HookStatus, InternalReleaseCause, Personality, RecallType, RecordingState, Redirect, Redirection,
+    RedirectionReason, Redirections, ReleaseCause, ReleasingParty, RemoteParty,
 };
 pub use call_logs::{CallLog, CallLogKind, CallLogs, CallLogsEntry, EnhancedCallLogs};
 pub use channel::{Channel, ChannelSet, EventResponse};

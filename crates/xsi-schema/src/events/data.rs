@@ -1,7 +1,7 @@
 //! What an event says: made once, serialised once per form, shared by all receivers.
 
 use super::envelope::EventForm;
-use crate::documents::{Call, HookState, PushNotificationRegistrations};
+use crate::documents::{Call, Conference, HookState, PushNotificationRegistrations, RemoteParty};
 use crate::field::enumeration;
 use crate::{Element, Value, XmlStyle};
 use bytes::Bytes;
@@ -86,13 +86,35 @@ impl EventData {
     pub fn calls_redirected(calls: &[Call]) -> Self {
         Self::new("CallRedirectedEvent", vec![list(calls)])
     }
+    /// `CallRecordingStoppedEvent`: as the user asked, by a request or by the end of the call.
+    pub fn recording_stopped(call: &Call) -> Self {
+        let reason = Element::text("reason", "User Requested");
+        Self::new("CallRecordingStoppedEvent", vec![call.to_value("call"), reason])
+    }
+    /// A conference changed; the type name says how, `ConferenceStartedEvent` say.
+    pub fn conference(type_name: &'static str, conference: &Conference) -> Self {
+        Self::new(type_name, vec![conference.to_value("conference")])
+    }
+    /// `CallParkedAgainstEvent`: who waits, or that nobody does any more.
+    pub fn parked_against(party: Option<&RemoteParty>) -> Self {
+        Self::new(
+            "CallParkedAgainstEvent",
+            party.map(|party| party.to_value("parkedParty")).into_iter().collect(),
+        )
+    }
     /// `CallSubscriptionEvent`: the full state when a subscription begins; with `resync`, after lost updates.
-    pub fn call_subscription(calls: &[Call], hook: HookState, resync: bool) -> Self {
+    pub fn call_subscription(
+        calls: &[Call],
+        conference: Option<&Conference>,
+        hook: HookState,
+        resync: bool,
+    ) -> Self {
         let type_name = if resync { "CallSubscriptionResyncEvent" } else { "CallSubscriptionEvent" };
         let mut children = Vec::with_capacity(2);
         if !calls.is_empty() {
             children.push(list(calls));
         }
+        children.extend(conference.map(|conference| conference.to_value("conference")));
         children.push(hook.to_value("hookStatus"));
         Self::new(type_name, children)
     }

@@ -1,0 +1,139 @@
+//! What changed on a board, and everything that follows from it, written in one transaction.
+
+use super::StoredLog;
+use crate::db::{FEED, WriteTx, fault, json};
+use crate::engine::{Board, Effect};
+use crate::{Shared, events, outbox};
+use openadp_appserver::{CallLogEntry, CallLogKind, CallState, Event, HookStatus, PortResult, UserId};
+
+/// Stores what changed on a board, and everything that follows from it.
+pub(super) async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
+    let settings = shared.call_engine.load();
+    for (link, next) in board.links() {
+        sqlx::query("UPDATE links SET next_half = ?1 WHERE link = ?2 AND next_half <> ?1")
+            .bind(i64::from(next))
+            .bind(link)
+            .execute(tx.conn())
+            .await
+            .map_err(fault)?;
+    }
+    for half in board.changed() {
+        let released = half.call.state == CallState::Released;
+        let purge_at =
+            released.then(|| board.now.saturating_add(i64::from(settings.released_call_retention) * 1_000));
+        sqlx::query(
+            "INSERT INTO halves VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET link = excluded.link, \
+             released = excluded.released, purge_at = excluded.purge_at, half = excluded.half",
+        )
+        .bind(&half.call.id.0)
+        .bind(half.link)
+        .bind(half.owner.as_str())
+        .bind(released)
+        .bind(purge_at)
+        .bind(json(half)?)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
+    }
+    for (user, event) in &board.events {
+        if let Event::Hook(status) = event {
+            sqlx::query("UPDATE users SET off_hook = ? WHERE user_id = ?")
+                .bind(*status == HookStatus::OffHook)
+                .bind(user.as_str())
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
+        }
+        if let Some(party) = board.party(user) {
+            events::append_for(tx, user, &party.provider, &party.group, event).await?;
+        }
+    }
+    for (user, entry) in &board.logs {
+        store_log(tx, user, entry, settings.maximum_call_log_entries).await?;
+    }
+    for effect in &board.effects {
+        follow(tx, shared, board, effect).await?;
+    }
+    Ok(())
+}
+
+/// Does what an effect says.
+async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effect) -> PortResult<()> {
+    let query = match effect {
+        Effect::Arm { half, after_ms } => {
+            let Some(half) = board.half(half) else { return Ok(()) };
+            let pickup = board.party(&half.owner).filter(|_| half.ringing && half.peer.is_some());
+            let pickup = pickup.map(|party| pickup_group(&party.provider, &party.group)).transpose()?;
+            tx.touch(FEED);
+            sqlx::query(
+                "INSERT INTO timers (half_id, user_id, due_at, pickup) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
+                 due_at = excluded.due_at, pickup = excluded.pickup",
+            )
+            .bind(half.call.id.0.clone())
+            .bind(half.owner.to_string())
+            .bind(board.now.saturating_add(*after_ms))
+            .bind(pickup)
+        }
+        Effect::Disarm { half } => sqlx::query("DELETE FROM timers WHERE half_id = ?").bind(half.0.clone()),
+        Effect::Ring { half } => {
+            // A half that rang and was refused within this very operation wakes nobody.
+            if let Some(half) = board.half(half).filter(|half| half.ringing) {
+                outbox::new_call(tx, shared, half, board.party(&half.owner)).await?;
+            }
+            return Ok(());
+        }
+        Effect::RingOver { half, end } => {
+            if let Some(half) = board.half(half) {
+                outbox::call_ended(tx, shared, half, *end).await?;
+            }
+            return Ok(());
+        }
+        Effect::Parked { against, half } => sqlx::query(
+            "INSERT INTO parked VALUES (?, ?) ON CONFLICT DO UPDATE SET half_id = excluded.half_id",
+        )
+        .bind(against.to_string())
+        .bind(half.0.clone()),
+        Effect::Unparked { against } => {
+            sqlx::query("DELETE FROM parked WHERE user_id = ?").bind(against.to_string())
+        }
+    };
+    query.execute(tx.conn()).await.map_err(fault)?;
+    Ok(())
+}
+
+/// Who may take a call of another: the same group.
+pub(super) fn pickup_group(provider: &str, group: &str) -> PortResult<String> {
+    json(&[provider, group])
+}
+
+pub(super) fn kind_name(kind: CallLogKind) -> &'static str {
+    match kind {
+        CallLogKind::Placed => "placed",
+        CallLogKind::Received => "received",
+        CallLogKind::Missed => "missed",
+    }
+}
+
+async fn store_log(tx: &mut WriteTx, user: &UserId, entry: &CallLogEntry, most: u32) -> PortResult<()> {
+    let log =
+        StoredLog { number: entry.number.clone(), name: entry.name.clone(), id: entry.call_log_id.clone() };
+    sqlx::query("INSERT INTO call_logs (user_id, kind, time, log) VALUES (?, ?, ?, ?)")
+        .bind(user.as_str())
+        .bind(kind_name(entry.kind))
+        .bind(entry.time)
+        .bind(json(&log)?)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
+    sqlx::query(
+        "DELETE FROM call_logs WHERE entry IN (SELECT entry FROM call_logs WHERE user_id = ? AND kind = ? \
+         ORDER BY time DESC, entry DESC LIMIT -1 OFFSET ?)",
+    )
+    .bind(user.as_str())
+    .bind(kind_name(entry.kind))
+    .bind(i64::from(most))
+    .execute(tx.conn())
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
