@@ -42,12 +42,14 @@ impl Idle {
         }
     }
 
-    /// Percent of the time that was idle, over this long before the last reading or as much of it as is known; and over how
-    /// long that is.
+    /// Percent of the time that was idle, over at least this long before the last reading or as much of it as is known; and over
+    /// how long that is.
     pub(super) fn share(&self, over: Duration) -> Option<(f64, Duration)> {
         let (end, last) = self.0.back()?;
         let since = |at: &Instant| end.duration_since(*at);
-        let (begin, first) = self.0.iter().find(|(at, _)| since(at) <= over).filter(|(at, _)| at != end)?;
+        // Readings come a moment later than a second apart.
+        let far = self.0.iter().rev().find(|(at, _)| since(at) >= over);
+        let (begin, first) = far.or(self.0.front()).filter(|(at, _)| at != end)?;
         let (idle, all) = (last.idle.saturating_sub(first.idle), last.all.saturating_sub(first.all));
         let parts = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
         (all > 0).then(|| (100.0 * parts(idle) / parts(all), since(begin)))
@@ -82,6 +84,8 @@ mod tests {
         assert!((share - 50.0).abs() < 0.1 && over == Duration::from_secs(10), "{share}");
         let (share, over) = idle.share(Duration::from_secs(100)).unwrap();
         assert!((share - 5.0).abs() < 0.1 && over == Duration::from_secs(100), "{share}");
+        let (_, over) = idle.share(Duration::from_millis(9_999)).unwrap();
+        assert_eq!(over, Duration::from_secs(10), "at least as long");
         let (_, over) = idle.share(Duration::from_hours(1)).unwrap();
         assert_eq!(over, Duration::from_secs(319), "as much as is known");
     }

@@ -86,7 +86,7 @@ context! {
         pub retention_days: u32 = Parameter::new("retentionInDays", Kind::integer(1, 3650)).default("30").unit("days");
         /// Share of the processors' time that must be idle; with less cpuMon raises bwCPUIdleTimeLimitReached. 0 for never.
         pub minimum_idle: u32 = Parameter::new("minimumIdlePercent", Kind::integer(0, 100)).default("10").unit("percent");
-        /// The time before cpuMon runs over which that share is measured.
+        /// The time before cpuMon runs over which that share is measured, at least; less where the process is younger.
         pub measured_seconds: u32 = Parameter::new("measuredSeconds", Kind::integer(1, 300)).default("60").unit("seconds");
     }
 }
