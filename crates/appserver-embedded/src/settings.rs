@@ -176,6 +176,9 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         tree::Dns::CONTEXT,
         tree::DnsExecution::CONTEXT,
         tree::DnsProvisioning::CONTEXT,
+        crate::ProxyRule::CONTEXT,
+        crate::HeaderPolicy::CONTEXT,
+        crate::OptionTagPolicy::CONTEXT,
         management::Administrators::CONTEXT,
         management::Contacts::CONTEXT,
         management::Diag::CONTEXT,
@@ -184,7 +187,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         management::ServiceProviders::CONTEXT,
         management::Users::CONTEXT,
     ])
-    .checks(&[tree::check]);
+    .checks(&[tree::check, crate::proxy_policy::check]);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use crate::activity::{Activity, Allowed, Watched};
 use crate::binding::Bindings;
+use crate::cors::Cors;
 use crate::deployment::Deployments;
 use crate::mount::{Hosted, Mounts, Table};
 use crate::settings::{ClientName, LimitSettings};
@@ -33,6 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Serves applications on the connections that a listener hands over.
 pub struct WebContainer {
     bindings: Bindings,
+    cors: Cors,
     limits: Live<LimitSettings>,
     mounts: Table,
     rules: ClientCertificateRules,
@@ -78,6 +80,7 @@ impl WebContainer {
     ) -> Result<Arc<Self>, BuildError> {
         Ok(Arc::new(Self {
             bindings: Bindings::new(store.clone()),
+            cors: Cors::new(store.clone()),
             limits: store.live(),
             mounts: Table::new(store.clone(), Mounts::new(applications)?, deployments),
             rules: ClientCertificateRules::new(store.clone()),
@@ -95,6 +98,9 @@ impl WebContainer {
     /// Whether new work is refused.
     pub(crate) fn lock(&self) -> &ServiceLock {
         &self.lock
+    }
+    pub(crate) fn cors(&self) -> &Cors {
+        &self.cors
     }
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings

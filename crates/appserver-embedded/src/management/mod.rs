@@ -7,6 +7,7 @@ mod diagnostics;
 mod events;
 mod registrations;
 mod running;
+mod sip;
 mod subscribers;
 mod table;
 
