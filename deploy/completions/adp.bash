@@ -46,7 +46,7 @@ _adp() {
             return 0
             ;;
         adp__subcmd__lab)
-            opts="-h --data-dir --port-base --describe --log-format --log-level --help"
+            opts="-h --data-dir --port-base --describe --traffic --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -57,6 +57,10 @@ _adp() {
                     return 0
                     ;;
                 --port-base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --traffic)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

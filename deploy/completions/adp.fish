@@ -31,6 +31,7 @@ complete -c adp -n "__fish_adp_needs_command" -f -a "run" -d 'Host applications 
 complete -c adp -n "__fish_adp_needs_command" -f -a "stand-ins" -d 'Run only the lab\'s stand-ins of APNs and FCM, for processes that are started one by one'
 complete -c adp -n "__fish_adp_using_subcommand lab" -l data-dir -d 'Everything that the lab writes lies below this directory' -r -F
 complete -c adp -n "__fish_adp_using_subcommand lab" -l port-base -d 'Use nine ports from this one on, in place of 8443, 8011, 8012, 9443, 9090, 9091, 9446, 9447 and 9448' -r
+complete -c adp -n "__fish_adp_using_subcommand lab" -l traffic -d 'Let parties from outside call in N times a second; the people answer, talk, hold, send on and hang up' -r
 complete -c adp -n "__fish_adp_using_subcommand lab" -l log-format -d 'Form of log lines' -r -f -a "json\t'One JSON object a line'
 text\t'For people'"
 complete -c adp -n "__fish_adp_using_subcommand lab" -l log-level -d 'Severity of log lines' -r -f -a "error\t'Only what needs somebody'

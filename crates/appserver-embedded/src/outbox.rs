@@ -36,7 +36,7 @@ fn rfc3339(millis: i64) -> String {
         .unwrap_or_default()
 }
 
-fn targets(registration: &PushRegistration) -> Vec<Value> {
+fn targets(registration: &PushRegistration, silent: bool) -> Vec<Value> {
     let wants = |token: &&DeviceToken| token.events.iter().any(|event| event.eq_ignore_ascii_case(NEW_CALL));
     let target = |token: &DeviceToken| {
         json!({
@@ -46,7 +46,7 @@ fn targets(registration: &PushRegistration) -> Vec<Value> {
             "deviceOsType": registration.device_os_type,
             "token": token.token,
             "tokenType": token.kind,
-            "silent": false,
+            "silent": silent,
             "mutableContent": false,
             "params": {"ios": {}, "android": {}, "appData": {}},
             "encryption": null,
@@ -72,13 +72,14 @@ pub(crate) async fn new_call(
     } else {
         json!({"name": remote.name, "number": number.value, "presentation": "allowed"})
     };
+    let silent = called.is_some_and(|party| party.silent);
     let called = json!({
         "number": called.and_then(|party| party.number.clone().or_else(|| party.extension.clone())),
         "linePort": half.call.address_of_record,
     });
     for registration in push::load(tx.conn(), &half.owner).await? {
         let details = json!({"caller": caller, "called": called, "media": ["audio"]});
-        insert(tx, shared, half, &registration, (NEW_CALL, 1), details).await?;
+        insert(tx, shared, half, &registration, (NEW_CALL, 1, silent), details).await?;
     }
     Ok(())
 }
@@ -115,7 +116,7 @@ pub(crate) async fn call_ended(
         if unsent.iter().any(|(id, attempts)| *id == registration.registration_id && *attempts == 0) {
             continue;
         }
-        insert(tx, shared, half, &registration, (CALL_ENDED, 2), json!({"reason": reason})).await?;
+        insert(tx, shared, half, &registration, (CALL_ENDED, 2, false), json!({"reason": reason})).await?;
     }
     Ok(())
 }
@@ -125,10 +126,10 @@ async fn insert(
     shared: &Shared,
     half: &Half,
     registration: &PushRegistration,
-    (event, seq): (&str, i64),
+    (event, seq, silent): (&str, i64, bool),
     details: Value,
 ) -> PortResult<()> {
-    let targets = targets(registration);
+    let targets = targets(registration, silent);
     if targets.is_empty() {
         return Ok(());
     }

@@ -28,6 +28,7 @@ parts!(
     forwarding,
     garbage,
     mailboxes,
+    mobiles,
     no_answer,
     parking,
     pick_ups,

@@ -5,8 +5,8 @@
 mod support;
 
 use async_trait::async_trait;
-use openadp_appserver::CallAction;
 use openadp_appserver::conformance::{ALICE, BO, CAROL, EVE, Fixture as _};
+use openadp_appserver::{ACTIVE, CallAction, DialLocation, DialOptions, RecordChange, ServiceKind};
 use openadp_appserver_embedded::{PushSendError, PushSender};
 use openadp_settings::Secret;
 use std::sync::Arc;
@@ -159,6 +159,31 @@ async fn a_dead_token_is_dropped_and_nothing_more_is_pushed_to_it() {
     dial(&ports, &ALICE, EVE.number).await;
     let post = next(&mut posts).await;
     assert_eq!((&post.body["userId"], &post.body["event"]), (&EVE.user_id.into(), &"NEW_CALL".into()));
+    post.answer.send(results("sent")).expect("waits");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn services_say_how_and_for_what_apps_are_woken() {
+    let (node, mut posts) = push_node().await;
+    let ports = node.ports();
+    let set = async |kind: ServiceKind, wishes: &[(&'static str, Option<&str>)]| {
+        let patch = kind.patch(wishes).expect("good values");
+        ports.services.change_service(&BO.id(), kind, patch).await.expect("changed");
+    };
+    let add = RecordChange::Add(Vec::new());
+    let anywhere = ServiceKind::BroadWorksAnywhere;
+    ports.services.change_record(&BO.id(), anywhere, EVE.number, add).await.expect("a location");
+    set(ServiceKind::SilentAlerting, &[(ACTIVE, Some("true"))]).await;
+    // Calls of one's own wake nobody, unless that is wished; the first one here would be told before the second.
+    let everywhere = DialOptions { location: DialLocation::All, ..DialOptions::default() };
+    let first = ports.calls.dial(&BO.id(), CAROL.number, &everywhere).await.expect("dialled");
+    ports.calls.act(&BO.id(), &first.call_id, &CallAction::Release).await.expect("given up");
+    set(ServiceKind::PushNotification, &[("sendPushNotificationForClickToDial", Some("true"))]).await;
+    let second = ports.calls.dial(&BO.id(), CAROL.number, &everywhere).await.expect("dialled");
+    let post = next(&mut posts).await;
+    assert_eq!(post.body["callId"], second.call_id.0.as_str());
+    assert_eq!((&post.body["event"], &post.body["targets"][0]["silent"]), (&"NEW_CALL".into(), &true.into()));
     post.answer.send(results("sent")).expect("waits");
     node.stop().await;
 }

@@ -150,6 +150,8 @@ pub struct Redirection {
 pub enum PlaceKind {
     /// A location of BroadWorks Anywhere.
     BroadWorksAnywhere,
+    /// A mobile of BroadWorks Mobility.
+    Mobility,
     /// A number that rang together with or after the own device.
     Number,
     /// The number of Remote Office.
@@ -370,6 +372,8 @@ pub enum DialLocation {
     Primary,
     /// The locations of BroadWorks Anywhere, or the one that is named.
     BroadWorksAnywhere,
+    /// The mobiles of BroadWorks Mobility, or the one that is named.
+    Mobility,
 }
 
 /// Options of a dial request; more may come.

@@ -19,7 +19,7 @@ mod records;
 pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
 pub use control::{conferences, parking, pick_ups, recalls, recording};
 pub use events::{feed, request_ids, subscriptions, two_processes};
-pub use places::{mailboxes, places, searches, selections};
+pub use places::{mailboxes, mobiles, places, searches, selections};
 pub use records::{credentials, devices, directory, garbage, push_registrations, services};
 
 use crate::{CallId, CallState, Event, FeedEvent, PortError, PortResult, Ports, ServiceKind, UserId};
@@ -198,6 +198,7 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     places(&make().await).await;
     searches(&make().await).await;
     mailboxes(&make().await).await;
+    mobiles(&make().await).await;
     selections(&make().await).await;
     parking(&make().await).await;
     pick_ups(&make().await).await;

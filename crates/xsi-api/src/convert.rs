@@ -93,6 +93,7 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
 fn endpoint(call: &port::Call) -> wire::Endpoint {
     let kind = match call.place.as_ref().map(|place| place.kind) {
         Some(port::PlaceKind::BroadWorksAnywhere) => wire::EndpointKind::BroadWorksAnywhere,
+        Some(port::PlaceKind::Mobility) => wire::EndpointKind::BroadWorksMobility,
         Some(port::PlaceKind::RemoteOffice) => wire::EndpointKind::RemoteOffice,
         Some(port::PlaceKind::Number) | None => {
             return wire::Endpoint::access(call.address_of_record.clone());

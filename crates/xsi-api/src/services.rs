@@ -82,6 +82,11 @@ fn write(members: &'static [Member], settings: &Settings, element: &mut Element,
                 }
                 element.push(list);
             }
+            (MemberKind::Records(records), Some(Setting::Entries(entries))) if records.bare => {
+                for entry in entries {
+                    element.push(in_short(records, entry, base));
+                }
+            }
             (MemberKind::Records(records), Some(Setting::Entries(entries))) => {
                 let mut list = Element::new(member.name);
                 for entry in entries {
@@ -151,6 +156,16 @@ fn read(members: &'static [Member], element: &Element) -> Result<Patch, ApiError
             if !entries.is_empty() {
                 let entries = entries.into_iter().map(|entry| read(members, entry));
                 patch.push((member, Wish::Entries(entries.collect::<Result<_, _>>()?)));
+            }
+            continue;
+        }
+        if let MemberKind::Records(records) = &member.kind
+            && records.bare
+        {
+            let entries = element.all(records.item).map(|entry| read(records.members, entry));
+            let entries: Vec<Patch> = entries.collect::<Result<_, _>>()?;
+            if !entries.is_empty() {
+                patch.push((member, Wish::Entries(entries)));
             }
             continue;
         }

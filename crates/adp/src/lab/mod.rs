@@ -12,10 +12,12 @@ mod prepare;
 mod secrets;
 mod seed;
 mod stand_ins;
+mod traffic;
 
 use crate::hosted;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use openadp_appserver::UserId;
 use openadp_daemon::{CommonArgs, Exit, Filter, LogFormat, LogLevel, Node, NodeOptions, Process, supervise};
 use plan::{Plan, Ports};
 use seed::Seed;
@@ -46,6 +48,10 @@ pub(crate) struct LabArguments {
     /// Print URLs, accounts and files as one JSON object and end; seeds an empty directory
     #[arg(long)]
     describe: bool,
+
+    /// Let parties from outside call in N times a second; the people answer, talk, hold, send on and hang up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    traffic: Option<u32>,
 
     /// Form of log lines
     #[arg(long, value_enum, default_value_t)]
@@ -80,7 +86,8 @@ pub(crate) fn lab(arguments: &LabArguments) -> ExitCode {
         };
     }
     let common = common(&plan, arguments.log_format, Some(arguments.log_level));
-    supervise(&common, move |process| async move { finish(run(plan, seed, process, started).await) })
+    let traffic = arguments.traffic;
+    supervise(&common, move |process| async move { finish(run(plan, seed, process, started, traffic).await) })
 }
 
 /// Runs `adp stand-ins`.
@@ -145,7 +152,13 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-async fn run(plan: Plan, seed: Seed, process: Process, started: Instant) -> Result<Exit> {
+async fn run(
+    plan: Plan,
+    seed: Seed,
+    process: Process,
+    started: Instant,
+    traffic: Option<u32>,
+) -> Result<Exit> {
     let Some(_running) = prepare::running_lock(&plan.data_dir)? else {
         bail!("a lab runs in {} already", plan.data_dir.display());
     };
@@ -174,6 +187,17 @@ async fn run(plan: Plan, seed: Seed, process: Process, started: Instant) -> Resu
     ))?;
     process.follow_log_settings(node.store());
     process.ready();
+    let traffic = match (traffic, node.application_server()) {
+        (Some(per_second), Some(server)) => {
+            let person = |subscriber: &seed::Subscriber| traffic::Person {
+                user: UserId::new(&subscriber.user_id),
+                number: subscriber.number.clone(),
+            };
+            let people = seed.subscribers.iter().map(person).collect();
+            Some(traffic::Traffic::start(server, people, per_second).await.context("starting the traffic")?)
+        }
+        _ => None,
+    };
 
     let ended = tokio::select! {
         () = process.soft.cancelled() => None,
@@ -181,6 +205,9 @@ async fn run(plan: Plan, seed: Seed, process: Process, started: Instant) -> Resu
     };
     if let Some(status) = &ended {
         tracing::error!(?status, "NotificationPushServer's process ended");
+    }
+    if let Some(traffic) = traffic {
+        traffic.stop().await;
     }
     drop(lifeline);
     let exit = node.shutdown(process.hard).await;

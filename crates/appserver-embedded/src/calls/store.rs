@@ -2,9 +2,11 @@
 
 use super::StoredLog;
 use crate::db::{FEED, WriteTx, fault, json};
-use crate::engine::{Board, Effect};
+use crate::engine::{Board, Effect, Half};
 use crate::{Shared, events, outbox};
-use openadp_appserver::{CallLogEntry, CallLogKind, CallState, Event, HookStatus, PortResult, UserId};
+use openadp_appserver::{
+    CallLogEntry, CallLogKind, CallPersonality, CallState, Event, HookStatus, PortResult, UserId,
+};
 
 /// Stores what changed on a board, and everything that follows from it.
 pub(super) async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
@@ -77,13 +79,13 @@ async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effec
         Effect::Disarm { half } => sqlx::query("DELETE FROM timers WHERE half_id = ?").bind(half.0.clone()),
         Effect::Ring { half } => {
             // A half that rang and was refused within this very operation wakes nobody.
-            if let Some(half) = board.half(half).filter(|half| half.ringing) {
+            if let Some(half) = board.half(half).filter(|half| half.ringing && wakes(board, half)) {
                 outbox::new_call(tx, shared, half, board.party(&half.owner)).await?;
             }
             return Ok(());
         }
         Effect::RingOver { half, end } => {
-            if let Some(half) = board.half(half) {
+            if let Some(half) = board.half(half).filter(|half| wakes(board, half)) {
                 outbox::call_ended(tx, shared, half, *end).await?;
             }
             return Ok(());
@@ -99,6 +101,12 @@ async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effec
     };
     query.execute(tx.conn()).await.map_err(fault)?;
     Ok(())
+}
+
+/// Whether apps are woken for a half that rings: not for a call that the user makes, unless that is wished.
+fn wakes(board: &Board, half: &Half) -> bool {
+    half.call.personality == CallPersonality::Terminator
+        || board.party(&half.owner).is_some_and(|party| party.wakes_for_own_calls)
 }
 
 /// Who may take a call of another: the same group.

@@ -534,6 +534,9 @@ impl Board {
             });
         let hidden = self.is_hidden(id) && !viewer.is_some_and(|party| party.sees_hidden);
         remote.private = hidden || not_delivered;
+        if calls && !inside && viewer.is_some_and(|party| !party.sees_names) {
+            remote.name = None;
+        }
         Some(remote)
     }
 

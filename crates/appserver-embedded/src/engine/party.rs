@@ -131,6 +131,20 @@ struct Mailbox {
     on_zero: Option<String>,
 }
 
+/// BroadWorks Mobility, while active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Mobility {
+    /// The own device rings.
+    fixed: bool,
+    /// Mobiles ring.
+    mobile: bool,
+    /// So do the locations of BroadWorks Anywhere.
+    anywhere: bool,
+    places: Vec<Wanted>,
+    /// Mobiles from which calls are made.
+    dials: Vec<Wanted>,
+}
+
 /// Personal Assistant, while its owner is away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Assistant {
@@ -194,7 +208,14 @@ pub(crate) struct Party {
     pub(crate) recording: Option<RecordingMode>,
     /// Call Transfer.
     pub(crate) transfer: TransferRules,
+    /// Sees the names of those who call from outside.
+    pub(crate) sees_names: bool,
+    /// Its apps are woken without a sound.
+    pub(crate) silent: bool,
+    /// Its apps are woken for calls that it makes itself.
+    pub(crate) wakes_for_own_calls: bool,
     remote_office: Option<String>,
+    mobility: Option<Mobility>,
     anywhere: Vec<Wanted>,
     anywhere_dials: bool,
     selective: Option<(String, Vec<Criterion>)>,
@@ -260,7 +281,11 @@ impl Party {
             speed_dials: BTreeMap::new(),
             recording: None,
             transfer: TransferRules::default(),
+            sees_names: false,
+            silent: false,
+            wakes_for_own_calls: false,
             remote_office: None,
+            mobility: None,
             anywhere: Vec::new(),
             anywhere_dials: false,
             selective: None,
@@ -280,6 +305,7 @@ impl Party {
         match service.kind {
             ServiceKind::AnonymousCallRejection => self.refuses_hidden = active,
             ServiceKind::BroadWorksAnywhere => self.take_locations(settings),
+            ServiceKind::BroadWorksMobility => self.take_mobiles(settings),
             ServiceKind::CallForwardingAlways => self.always = forwards_to,
             ServiceKind::CallForwardingBusy => self.busy = forwards_to,
             ServiceKind::CallForwardingNoAnswer => {
@@ -309,6 +335,7 @@ impl Party {
                 };
             }
             ServiceKind::CallWaiting => self.call_waiting = active,
+            ServiceKind::CallingNameRetrieval => self.sees_names = active,
             ServiceKind::CallingLineIdBlockingOverride => self.sees_hidden = active,
             ServiceKind::CallingLineIdDeliveryBlocking => self.hides_itself = active,
             ServiceKind::ConnectedLineIdentificationPresentation => self.sees_connected = active,
@@ -317,6 +344,10 @@ impl Party {
             ServiceKind::ExternalCallingLineIdDelivery => self.shown_callers.1 = active,
             ServiceKind::InternalCallingLineIdDelivery => self.shown_callers.0 = active,
             ServiceKind::PersonalAssistant => self.take_assistant(settings),
+            ServiceKind::PushNotification => {
+                self.wakes_for_own_calls = settings.flag("sendPushNotificationForClickToDial");
+            }
+            ServiceKind::SilentAlerting => self.silent = active,
             ServiceKind::RemoteOffice => {
                 self.remote_office =
                     settings.text(REMOTE_OFFICE_NUMBER).filter(|_| active).map(str::to_owned);
@@ -376,6 +407,23 @@ impl Party {
         let active = settings.entries(LOCATIONS).iter().filter(|entry| entry.flag(ACTIVE));
         self.anywhere =
             active.filter_map(|entry| wanted(entry, PHONE_NUMBER, PlaceKind::BroadWorksAnywhere)).collect();
+    }
+
+    fn take_mobiles(&mut self, settings: &Settings) {
+        let policy =
+            settings.group("profileIdentity").and_then(|identity| identity.group("profileAlertingPolicy"));
+        let devices = policy.and_then(|policy| policy.text("devicesToRing")).unwrap_or("Both");
+        let mobiles = |flag: &str| -> Vec<Wanted> {
+            let entries = settings.entries("mobileIdentity").iter().filter(|entry| entry.flag(flag));
+            entries.filter_map(|entry| wanted(entry, "mobileNumber", PlaceKind::Mobility)).collect()
+        };
+        self.mobility = settings.flag(ACTIVE).then(|| Mobility {
+            fixed: devices != "Mobile",
+            mobile: devices != "Fixed",
+            anywhere: policy.is_none_or(|policy| policy.flag("includeBroadWorksAnywhere")),
+            places: mobiles("enableAlerting"),
+            dials: mobiles("alertClickToDialCalls"),
+        });
     }
 
     fn take_assistant(&mut self, settings: &Settings) {
@@ -533,7 +581,14 @@ impl Party {
                 plan.away = true;
                 plan.wanted.push(remote_office(number));
             }
-            plan.wanted.extend(self.anywhere.iter().cloned());
+            let mobility = self.mobility.as_ref();
+            if mobility.is_none_or(|mobility| mobility.anywhere) {
+                plan.wanted.extend(self.anywhere.iter().cloned());
+            }
+            if let Some(mobility) = mobility {
+                plan.away |= !mobility.fixed;
+                plan.wanted.extend(mobility.places.iter().filter(|_| mobility.mobile).cloned());
+            }
             if let Some(simultaneous) = &self.simultaneous
                 && !(simultaneous.idle_only && in_a_call)
                 && (simultaneous.criteria.is_empty() || selects(&simultaneous.criteria, self, caller))
@@ -555,10 +610,12 @@ impl Party {
     /// Where its own calls begin, unless at the own device.
     pub(crate) fn dials_from(&self, location: openadp_appserver::DialLocation) -> Option<RingPlan> {
         use openadp_appserver::DialLocation as At;
+        let mobiles = self.mobility.as_ref().map(|mobility| mobility.dials.clone()).unwrap_or_default();
         let anywhere = |away| RingPlan { away, first_rings: None, wanted: self.anywhere.clone() };
         match location {
             At::Primary => None,
-            At::All if self.anywhere.is_empty() && self.remote_office.is_none() => None,
+            At::Mobility => Some(RingPlan { away: true, first_rings: None, wanted: mobiles }),
+            At::All if self.anywhere.is_empty() && self.remote_office.is_none() && mobiles.is_empty() => None,
             At::Usual => match &self.remote_office {
                 Some(number) => {
                     Some(RingPlan { away: true, first_rings: None, wanted: vec![remote_office(number)] })
@@ -567,6 +624,7 @@ impl Party {
             },
             At::All => {
                 let mut plan = anywhere(self.remote_office.is_some());
+                plan.wanted.extend(mobiles);
                 plan.wanted.extend(self.remote_office.as_deref().map(remote_office));
                 Some(plan)
             }

@@ -173,9 +173,9 @@ pub(crate) fn places_to_dial(
         }
     }
     if plan.wanted.is_empty() {
-        let service = ServiceKind::BroadWorksAnywhere;
         return match options.location {
-            DialLocation::BroadWorksAnywhere => Err(Refusal::NotAssigned(service)),
+            DialLocation::BroadWorksAnywhere => Err(Refusal::NotAssigned(ServiceKind::BroadWorksAnywhere)),
+            DialLocation::Mobility => Err(Refusal::NotAssigned(ServiceKind::BroadWorksMobility)),
             DialLocation::All | DialLocation::Primary | DialLocation::Usual => Ok(None),
         };
     }

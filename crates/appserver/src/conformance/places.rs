@@ -180,6 +180,66 @@ pub async fn places(fixture: &dyn Fixture) {
     change(&ports, &BO.id(), office, &[OFF]).await;
 }
 
+/// BroadWorks Mobility, and names of those who call from outside.
+pub async fn mobiles(fixture: &dyn Fixture) {
+    let ports = fixture.ports();
+    let mobility = ServiceKind::BroadWorksMobility;
+    add(&ports, &BO, mobility, EVE.number, record(mobility, &[])).await;
+    let from_there = |address: Option<&str>| DialOptions {
+        location: DialLocation::Mobility,
+        location_address: address.map(str::to_owned),
+        ..DialOptions::default()
+    };
+    let idle_service = ports.calls.dial(&BO.id(), CAROL.extension, &from_there(None)).await;
+    assert!(matches!(idle_service, Err(PortError::NotAssigned { .. })), "{idle_service:?}");
+    change(&ports, &BO.id(), mobility, &[ON]).await;
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    let device = call_in(&ports, &BO, CallState::Alerting).await;
+    let mobile = call_in(&ports, &EVE, CallState::Alerting).await;
+    act(&ports, &EVE, &mobile, CallAction::Talk).await;
+    let place = good(ports.calls.call(&BO.id(), &device).await).place.expect("it is not at the device");
+    assert_eq!((place.kind, place.address.value.as_str()), (PlaceKind::Mobility, EVE.number));
+    act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
+
+    // Only mobiles, then only the own device.
+    let policy = |devices: &str| {
+        let outer =
+            mobility.spec().members.iter().find(|member| member.name == "profileIdentity").expect("declared");
+        let crate::MemberKind::Group { members } = outer.kind else { panic!("a group") };
+        let crate::MemberKind::Group { members: inner } = members[0].kind else { panic!("a group") };
+        let devices = Wish::Set(Setting::Text(devices.to_owned()));
+        vec![(outer, Wish::Group(vec![(&members[0], Wish::Group(vec![(&inner[0], devices)]))]))]
+    };
+    good(ports.services.change_service(&BO.id(), mobility, policy("Mobile")).await);
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    let main = call_in(&ports, &BO, CallState::Alerting).await;
+    assert!(!good(ports.calls.call(&BO.id(), &main).await).allow_answer);
+    call_in(&ports, &EVE, CallState::Alerting).await;
+    act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
+    good(ports.services.change_service(&BO.id(), mobility, policy("Fixed")).await);
+    let start = dial(&ports, &ALICE, BO.extension).await;
+    idle(&ports, &EVE).await;
+    act(&ports, &ALICE, &start.call_id, CallAction::Release).await;
+
+    let start = good(ports.calls.dial(&BO.id(), CAROL.extension, &from_there(Some(EVE.number))).await);
+    let mobile = call_in(&ports, &EVE, CallState::Alerting).await;
+    act(&ports, &EVE, &mobile, CallAction::Talk).await;
+    call_in(&ports, &CAROL, CallState::Alerting).await;
+    act(&ports, &BO, &start.call_id, CallAction::Release).await;
+    idle(&ports, &EVE).await;
+
+    let shown = async || {
+        let start = dial(&ports, &EVE, CAROL.number).await;
+        let ringing = call_in(&ports, &CAROL, CallState::Alerting).await;
+        let remote = good(ports.calls.call(&CAROL.id(), &ringing).await).remote;
+        act(&ports, &EVE, &start.call_id, CallAction::Release).await;
+        (remote.name, remote.private)
+    };
+    assert_eq!(shown().await, (Some("Eve Okafor".to_owned()), false));
+    change(&ports, &CAROL.id(), ServiceKind::CallingNameRetrieval, &[OFF]).await;
+    assert_eq!(shown().await, (None, false));
+}
+
 /// Sequential Ring and Simultaneous Ring Personal.
 pub async fn searches(fixture: &dyn Fixture) {
     let ports = fixture.ports();

@@ -152,6 +152,7 @@ const fn criteria(root: &'static str) -> Records {
         segment: "Criteria",
         root,
         members: CRITERION,
+        bare: false,
         nest: Some(Nest { name: "criteria", outside: &["blackListed"], hidden: &[ACTIVE] }),
         most: 20,
     }
@@ -179,6 +180,7 @@ const ANYWHERE_LOCATION: Records = Records {
         always("useDiversionInhibitor"),
         flag(ANSWER_CONFIRMATION),
     ],
+    bare: false,
     nest: None,
     most: 10,
 };
@@ -192,8 +194,36 @@ const EXCLUSION_NUMBER: Records = Records {
     segment: "exclusionnumber",
     root: "PersonalAssistantExclusionNumber",
     members: &[number("number"), text("description", 80)],
+    bare: false,
     nest: None,
     most: 20,
+};
+
+const MOBILE_IDENTITY: Records = Records {
+    what: "mobile number",
+    item: "mobileIdentity",
+    key: "mobileNumber",
+    uri: Uri::Last("identityUri"),
+    shown: &["mobileNumber", "description", "enableAlerting", "primary"],
+    segment: "mobileidentity",
+    root: "BroadWorksMobilityMobileIdentity",
+    members: &[
+        number("mobileNumber"),
+        text("description", 80),
+        on("enableAlerting"),
+        flag("primary"),
+        never("alertAgentCalls"),
+        on("alertClickToDialCalls"),
+        never("alertGroupPagingCalls"),
+        never("useMobilityCallingLineID"),
+        always("useDiversionInhibitor"),
+        flag(ANSWER_CONFIRMATION),
+        never("broadworksCallControl"),
+        never("useMobilityConnectedIdentity"),
+    ],
+    bare: true,
+    nest: None,
+    most: 10,
 };
 
 const SEQUENTIAL_LOCATION: &[Member] =
@@ -262,6 +292,13 @@ services! {
     BroadWorksAnywhere = "BroadWorks Anywhere", "BroadWorksAnywhere",
         [flag("alertAllLocationsForClickToDialCalls"), never("alertAllLocationsForGroupPagingCalls"),
          records(LOCATIONS, &ANYWHERE_LOCATION)], None, Some("BroadWorksAnywhereEvent");
+    /// Rings mobiles together with the own device, or in its place, and calls from there.
+    BroadWorksMobility = "BroadWorks Mobility", "BroadWorksMobility",
+        [flag(ACTIVE), never("allowCallAnchoringControl"), never("preventCallsToOwnMobiles"),
+         group("profileIdentity", &[group("profileAlertingPolicy", &[
+            word("devicesToRing", &["Both", "Fixed", "Mobile"], "Both"), never("includeSharedCallAppearance"),
+            on("includeBroadWorksAnywhere"), never("includeExecutiveAssistant")])]),
+         records("mobileIdentity", &MOBILE_IDENTITY)], None, None;
     /// Forwards all calls.
     CallForwardingAlways = "Call Forwarding Always", "CallForwardingAlways",
         [flag(ACTIVE), number(FORWARD_TO), flag(RING_SPLASH)], Some(FORWARD_TO), Some("CallForwardingAlwaysEvent");
@@ -301,6 +338,8 @@ services! {
     /// Hides from those who are called who calls.
     CallingLineIdDeliveryBlocking = "Calling Line ID Delivery Blocking", "CallingLineIDDeliveryBlocking",
         [flag(ACTIVE)], None, None;
+    /// Shows the names of those who call from outside.
+    CallingNameRetrieval = "Calling Name Retrieval", "CallingNameRetrieval", [on(ACTIVE)], None, None;
     /// Shows to who calls whom they reached.
     ConnectedLineIdentificationPresentation = "Connected Line Identification Presentation",
         "ConnectedLineIdentificationPresentation", [on(ACTIVE)], None, None;
@@ -321,6 +360,9 @@ services! {
          flag("enableTransferToAttendant"), number("attendantNumber"), never(RING_SPLASH),
          flag("alertMeFirst"), integer(NUMBER_OF_RINGS, 2, 20, 3), records("exclusionNumberList", &EXCLUSION_NUMBER)],
         None, Some("PersonalAssistantEvent");
+    /// Says which calls wake the apps of the user.
+    PushNotification = "Push Notification", "PushNotification",
+        [flag("sendPushNotificationForClickToDial"), never("sendPushNotificationForGroupPaging")], None, None;
     /// Lets another number take the place of the own device.
     RemoteOffice = "Remote Office", "RemoteOffice",
         [flag(ACTIVE), number(REMOTE_OFFICE_NUMBER)], Some(REMOTE_OFFICE_NUMBER), Some("RemoteOfficeEvent");
@@ -338,6 +380,8 @@ services! {
          group("location3", SEQUENTIAL_LOCATION), group("location4", SEQUENTIAL_LOCATION),
          group("location5", SEQUENTIAL_LOCATION), records(CRITERIA_LIST, &SEQUENTIAL_CRITERIA)],
         None, Some("SequentialRingEvent");
+    /// Wakes the apps of the user without a sound.
+    SilentAlerting = "Silent Alerting", "SilentAlerting", [flag(ACTIVE)], None, Some("SilentAlertingEvent");
     /// Rings other numbers together with the own device.
     SimultaneousRingPersonal = "Simultaneous Ring Personal", "SimultaneousRingPersonal",
         [flag(ACTIVE), word("incomingCalls", INCOMING, INCOMING[1]),

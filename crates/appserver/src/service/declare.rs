@@ -109,6 +109,8 @@ pub struct Records {
     pub root: &'static str,
     /// Their members, the key among them.
     pub members: &'static [Member],
+    /// They stand in the service's document one by one, without a list around them.
+    pub bare: bool,
     /// How their documents are nested, where they are.
     pub nest: Option<Nest>,
     /// Most of them.

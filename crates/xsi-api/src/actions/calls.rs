@@ -92,7 +92,7 @@ pub(super) async fn dial(call: &Call<'_>, user: &UserId) -> Outcome {
         Some("flexibleseatingguest") => {
             return Err(ApiError::NotAssigned { service: "Flexible Seating Guest" });
         }
-        Some("mobility") => return Err(ApiError::NotAssigned { service: "BroadWorks Mobility" }),
+        Some("mobility") => DialLocation::Mobility,
         Some("sharedcallappearance") => {
             return Err(ApiError::NotAssigned { service: "Shared Call Appearance" });
         }

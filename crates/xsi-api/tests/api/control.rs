@@ -97,11 +97,48 @@ async fn locations_are_made_rung_and_called_from() {
         ("address=1000&location=Garden", 400),
         ("address=1000&location=BroadWorksAnywhere&locationAddress=1000", 400),
         ("address=1000&location=Mobility", 404),
+        ("address=1000&location=SharedCallAppearance", 404),
     ] {
         assert_eq!(bo.send(Post, &format!("calls/new?{query}"), "").await.status, status, "{query}");
     }
     bo.ok(Delete, &format!("{list}/+15550100122"), "").await;
     assert_eq!(bo.send(Delete, &format!("{list}/+15550100122"), "").await.status, 404);
+}
+
+#[tokio::test]
+async fn mobiles_stand_one_by_one_in_their_document() {
+    let lab = Lab::new().await;
+    let (alice, bo, carol) = (Phone::new(&lab, ALICE), Phone::new(&lab, BO), Phone::new(&lab, CAROL));
+    let list = "services/BroadWorksMobility/mobileidentity";
+    let identity = "<BroadWorksMobilityMobileIdentity><mobileNumber>+15550100122</mobileNumber><primary>true</primary>\
+                    </BroadWorksMobilityMobileIdentity>";
+    bo.ok(Post, list, identity).await;
+    assert_eq!(bo.send(Post, list, identity).await.status, 409);
+    let on = "<BroadWorksMobility><active>true</active><profileIdentity><profileAlertingPolicy><devicesToRing>Mobile</devicesToRing>\
+              </profileAlertingPolicy></profileIdentity></BroadWorksMobility>";
+    bo.ok(Put, "services/BroadWorksMobility", on).await;
+    let shown = bo.ok(Get, "services/BroadWorksMobility", "").await;
+    assert!(
+        shown.xml.contains(
+            "<profileIdentity><profileAlertingPolicy><devicesToRing>Mobile</devicesToRing><includeSharedCallAppearance>false\
+             </includeSharedCallAppearance><includeBroadWorksAnywhere>true</includeBroadWorksAnywhere>\
+             <includeExecutiveAssistant>false</includeExecutiveAssistant></profileAlertingPolicy></profileIdentity>\
+             <mobileIdentity><mobileNumber countryCode=\"1\">tel:+15550100122</mobileNumber><enableAlerting>true</enableAlerting>\
+             <primary>true</primary><identityUri>/v2.0/user/bo%40lab.example/services/BroadWorksMobility/mobileidentity/\
+             %2B15550100122</identityUri></mobileIdentity></BroadWorksMobility>"
+        ),
+        "{}",
+        shown.xml
+    );
+    alice.dial("address=1001").await;
+    carol.answer().await;
+    let call = bo.call().await;
+    let call = bo.ok(Get, &format!("calls/{call}"), "").await;
+    assert!(
+        call.xml.contains("<endpoint xsi1:type=\"xsi:BroadWorksMobilityEndpoint\"><address>"),
+        "{}",
+        call.xml
+    );
 }
 
 #[tokio::test]

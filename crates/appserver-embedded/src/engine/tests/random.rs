@@ -23,7 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..PEOPLE, 0..PEOPLE).prop_map(|(a, b)| Step::PickUp(a, b)),
         1 => (0..PEOPLE, 0..PEOPLE).prop_map(|(a, b)| Step::Retrieve(a, b)),
         2 => Just(Step::Time),
-        3 => (0..PEOPLE, 0_usize..24, 0..PEOPLE).prop_map(|(a, b, c)| Step::Service(a, b, c)),
+        3 => (0..PEOPLE, 0_usize..25, 0..PEOPLE).prop_map(|(a, b, c)| Step::Service(a, b, c)),
     ]
 }
 
@@ -127,6 +127,12 @@ fn change_service(world: &mut World, who: usize, service: usize, to: usize) {
                 kind,
                 &[active(on), ("presence", Some("Lunch")), first, attendant[0], attendant[1]],
             );
+        }
+        23 => {
+            let kind = ServiceKind::BroadWorksMobility;
+            let on = on(world, kind);
+            world.turn(who, kind, on);
+            world.record(who, kind, &number, RecordChange::Add(Vec::new()));
         }
         _ => {
             let kind = ServiceKind::SelectiveCallRejection;
