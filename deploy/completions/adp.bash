@@ -69,7 +69,7 @@ _adp() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "error warn notice info debug trace" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -103,7 +103,7 @@ _adp() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "error warn notice info debug trace" -- "${cur}"))
                     return 0
                     ;;
                 --config)

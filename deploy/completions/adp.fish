@@ -36,6 +36,7 @@ complete -c adp -n "__fish_adp_using_subcommand lab" -l log-format -d 'Form of l
 text\t'For people'"
 complete -c adp -n "__fish_adp_using_subcommand lab" -l log-level -d 'Severity of log lines' -r -f -a "error\t'Only what needs somebody'
 warn\t'And what may need somebody'
+notice\t'And what changes how the node serves, and who was refused'
 info\t'And what happens, a line per request'
 debug\t'And why'
 trace\t'And how'"
@@ -48,6 +49,7 @@ complete -c adp -n "__fish_adp_using_subcommand run" -l log-format -d 'Form of l
 text\t'For people'"
 complete -c adp -n "__fish_adp_using_subcommand run" -l log-level -d 'Severity of log lines, whatever the setting System/Logging says' -r -f -a "error\t'Only what needs somebody'
 warn\t'And what may need somebody'
+notice\t'And what changes how the node serves, and who was refused'
 info\t'And what happens, a line per request'
 debug\t'And why'
 trace\t'And how'"

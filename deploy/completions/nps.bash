@@ -46,7 +46,7 @@ _nps() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "error warn notice info debug trace" -- "${cur}"))
                     return 0
                     ;;
                 *)

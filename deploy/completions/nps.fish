@@ -5,6 +5,7 @@ complete -c nps -l log-format -d 'Form of log lines' -r -f -a "json\t'One JSON o
 text\t'For people'"
 complete -c nps -l log-level -d 'Severity of log lines, whatever the setting System/Logging says' -r -f -a "error\t'Only what needs somebody'
 warn\t'And what may need somebody'
+notice\t'And what changes how the node serves, and who was refused'
 info\t'And what happens, a line per request'
 debug\t'And why'
 trace\t'And how'"

@@ -173,7 +173,16 @@ impl Lab {
     /// # Errors
     /// When it does not start.
     pub fn adpcli(&self, commands: &[&str]) -> Result<Output> {
+        self.adpcli_with(&[], commands)
+    }
+
+    /// The same with flags.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn adpcli_with(&self, flags: &[&str], commands: &[&str]) -> Result<Output> {
         let mut cli = Command::new(binary("adpcli"));
+        cli.args(flags);
         cli.arg("--data-dir").arg(&self.data_dir).stdin(std::process::Stdio::null());
         for command in commands {
             cli.args(["-c", command]);

@@ -129,6 +129,20 @@ fn each_protocol_refuses_in_its_own_form_and_what_is_open_goes_on() -> Result<()
     let xsi = becomes(503, || node.profile())?;
     ensure!(xsi.body.contains("<ErrorInfo") && xsi.body.contains("The node is locked"), "{xsi:?}");
     ensure!(xsi.header("content-type").is_some_and(|kind| kind.contains("xml")), "{xsi:?}");
+    let profile = format!("/com.broadsoft.xsi-actions/v2.0/user/{}/profile", alice.user_id);
+    let asked = [
+        lab.curl(&alice).get(&Node::url(node.xsi, &format!("{profile}?format=json")))?,
+        lab.curl(&alice).header("Accept: application/json").get(&Node::url(node.xsi, &profile))?,
+    ];
+    for json in &asked {
+        ensure!(json.status == 503 && json.header("retry-after") == Some("7"), "{json:?}");
+        ensure!(
+            json.header("content-type").is_some_and(|kind| kind.starts_with("application/json")),
+            "{json:?}"
+        );
+        let body: serde_json::Value = serde_json::from_str(&json.body).with_context(|| json.body.clone())?;
+        ensure!(body.to_string().contains("The node is locked"), "{body}");
+    }
     let auth = becomes(503, || anonymous.get(&Node::url(node.auth, "/authService/keys")))?;
     let body: serde_json::Value = serde_json::from_str(&auth.body).with_context(|| auth.body.clone())?;
     ensure!(body["error"] == "temporarily_unavailable" && body["tracking_id"].is_string(), "{body}");

@@ -204,7 +204,7 @@ fn log_lines_go_where_they_are_sent() -> Result<()> {
     ])?;
     let line = received(|buffer| server.recv(buffer), &["settings changed", "Host"])?;
     ensure!(
-        line.starts_with("<158>1 20")
+        line.starts_with("<157>1 20")
             && line.contains(&format!(" authservice {own} Host [meta sequenceId=\"")),
         "{line}"
     );
@@ -215,7 +215,7 @@ fn log_lines_go_where_they_are_sent() -> Result<()> {
         &format!("{syslog} set transport unix address {}", socket.display()),
         "ADP_CLI/System/Logging> set level info",
     ])?;
-    received(|buffer| daemon.recv(buffer), &["<158>1 20", "settings changed"])?;
+    received(|buffer| daemon.recv(buffer), &["<157>1 20", "settings changed"])?;
 
     // The journal, field by field.
     let journal = host.data_dir.path().join("journal.socket");
@@ -231,7 +231,7 @@ fn log_lines_go_where_they_are_sent() -> Result<()> {
     ])?;
     let entry = received(|buffer| journald.recv(buffer), &["settings changed"])?;
     for field in
-        ["PRIORITY=6\n", "SYSLOG_IDENTIFIER=authservice\n", "ADP_CHANNEL=Host\n", "ADP_FIELD_REVISION="]
+        ["PRIORITY=5\n", "SYSLOG_IDENTIFIER=authservice\n", "ADP_CHANNEL=Host\n", "ADP_FIELD_REVISION="]
     {
         ensure!(entry.contains(field), "{field} in {entry}");
     }
@@ -291,7 +291,7 @@ fn log_files_are_set_aside_and_channels_have_their_own_severity() -> Result<()> 
     host.adpcli(&["ADP_CLI/Monitoring/Alarm> set historyKibibytes 1000"])?;
     let shown = comes("settings changed over")?;
     let parts: Vec<&str> = shown.splitn(5, " | ").collect();
-    ensure!(parts.get(1..3) == Some(&["Info", "Host"]), "{shown}");
+    ensure!(parts.get(1..3) == Some(&["Notice", "Host"]), "{shown}");
     // Errors alone.
     host.adpcli(&[&format!("{channel} set Host severity Error")])?;
     host.adpcli(&["ADP_CLI/Monitoring/Alarm> set historyKibibytes 999"])?;

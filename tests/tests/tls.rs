@@ -65,7 +65,7 @@ impl Authority {
         self.0.path().join(name)
     }
 
-    pub(crate) fn openssl(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn openssl(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new("openssl")
             .current_dir(self.0.path())
             .args(arguments)
@@ -76,7 +76,7 @@ impl Authority {
             "openssl {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Signs a request for so many days, as one of the kinds of `ca.cnf`.

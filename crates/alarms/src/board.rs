@@ -213,7 +213,7 @@ impl Board {
     }
 
     fn cleared(&self, name: &'static str, record: Record) {
-        tracing::info!(alarm = name, about = record.about, "alarm cleared");
+        tracing::info!(alarm = name, about = record.about, notice = true, "alarm cleared");
         self.state().wait(Record { at: now(), event: Event::Cleared, ..record });
         self.tell();
     }
@@ -243,7 +243,7 @@ fn log(alarm: &'static Alarm, severity: Severity, event: Event, about: &str, tex
     match severity {
         "Critical" | "Major" => tracing::error!(alarm, severity, about, event, "{text}"),
         "Minor" | "Warning" => tracing::warn!(alarm, severity, about, event, "{text}"),
-        _ => tracing::info!(alarm, severity, about, event, "{text}"),
+        _ => tracing::info!(alarm, severity, about, event, notice = true, "{text}"),
     }
 }
 

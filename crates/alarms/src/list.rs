@@ -38,12 +38,18 @@ alarms! {
     /// made.
     CLOCK_OFF = "clockOff", Critical,
         "Look at NTP on this node and on the others; getPeers tells which of them answer.";
+    /// The machine's processors are idle for less of the time than minimumIdlePercent: answers become slow.
+    CPU_IDLE_TIME = "bwCPUIdleTimeLimitReached", Minor,
+        "Look at what takes the time (Monitoring/Report qcurrent, top); spread the load over more nodes where it stays so.";
     /// The settings were changed.
     CONFIGURATION_CHANGED = "bwConfigurationChanged", Informational,
         "Nothing, if it was meant; revisions and diff tell who changed what.";
     /// The file system of the data directory has less room than minimumFreeMebibytes.
     DISK_SPACE_LOW = "diskSpaceLow", Major,
         "Make room or enlarge the file system: without room no change, no call and no token is kept.";
+    /// Something that is stored is damaged: the check of the scheduler (dbSyncCheck) found it.
+    DATA_DAMAGED = "dataDamaged", Critical,
+        "Look at the reason. Stop the processes, keep a copy of the data directory, and put back what is damaged from the last backup.";
     /// The data directory cannot be written: no setting can be changed and no call be handled.
     DATA_DIRECTORY_NOT_WRITABLE = "dataDirectoryNotWritable", Critical,
         "Look at the reason: the file system may be full, read-only or broken, or its owner another user.";
@@ -56,6 +62,9 @@ alarms! {
     /// A client takes its events so slowly that its channel's queue was full and the channel was ended.
     EVENT_QUEUE_OVERFLOW = "eventQueueOverflow", Warning,
         "Look at the client and the network between; eventQueueSize of Applications/Xsi-Events/BWIntegration is the queue's length.";
+    /// The health report of the scheduler (healthmon) found something; its severity is that of the worst finding.
+    HEALTH_REPORT = "bwSystemHealthReport", Warning,
+        "Monitoring/Report healthmon shows the whole report, and AlarmsTable list each alarm with what to do.";
     /// The identity provider cannot be reached or does not accept us.
     IDENTITY_PROVIDER_UNREACHABLE = "identityProviderUnreachable", Major,
         "Look at the reason, at the URLs of IdentityProviders/Cisco, at name resolution and at the way out of this network.";
@@ -86,6 +95,9 @@ alarms! {
     /// The node is locked: new work is refused.
     NODE_LOCKED = "nodeLocked", Minor,
         "Maintenance/ManagedObjects unlock, when the node is to serve again.";
+    /// Clients of OpenClientServer cannot be led to any server of System/NetworkServers.
+    OPEN_CLIENT_SERVER_FAILED = "bwOpenClientServerASConnFailed", Major,
+        "Look at the reason, at System/NetworkServers, at name resolution and at the way out of this network.";
     /// The software failed at a place where it should not.
     PANIC = "panic", Major,
         "It is a defect of the software: report it with this place and the log lines before it.";
@@ -120,6 +132,9 @@ alarms! {
     /// A revocation list was due for renewal: unless acceptOutdatedLists is set, all certificates of its authority are refused.
     REVOCATION_LIST_OVERDUE = "revocationListOverdue", Critical,
         "Fetch the authority's current list and put it in place: RevocationLists updateCrl.";
+    /// A task of Maintenance/Scheduler could not do its work.
+    SCHEDULED_TASK_FAILED = "scheduledTaskFailed", Minor,
+        "Look at the reason; Maintenance/Scheduler run does the task again at once, and status tells how it ended.";
     /// The settings were forced to something that a check warns of.
     SETTINGS_PROBLEM = "settingsProblem", Warning,
         "Look at the reason and set what it names; without force the check would have refused it.";

@@ -26,6 +26,7 @@ mod overload;
 mod password;
 mod processes;
 mod provisioning;
+mod proxy_policy;
 mod push;
 mod push_sender;
 mod revocation;
@@ -35,6 +36,7 @@ mod settings;
 mod subscriptions;
 mod template;
 mod tree;
+pub mod upkeep;
 mod workers;
 
 pub use db::OpenError;
@@ -44,6 +46,7 @@ pub use management::{
     IpDeviceMgmt, PhoneLists, ServiceProviders, Subscriptions, Users, VoiceMail,
 };
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
+pub use proxy_policy::{HeaderPolicy, OptionTagPolicy, ProxyRule};
 pub use push_sender::{PushSendError, PushSender};
 pub use revocation::LongLivedTokens;
 pub use settings::{

@@ -199,6 +199,9 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         tree::Dns::CONTEXT,
         tree::DnsExecution::CONTEXT,
         tree::DnsProvisioning::CONTEXT,
+        crate::ProxyRule::CONTEXT,
+        crate::HeaderPolicy::CONTEXT,
+        crate::OptionTagPolicy::CONTEXT,
         management::Administrators::CONTEXT,
         management::Contacts::CONTEXT,
         management::CustomDirectories::CONTEXT,
@@ -210,7 +213,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         management::Users::CONTEXT,
         management::VoiceMail::CONTEXT,
     ])
-    .checks(&[tree::check]);
+    .checks(&[tree::check, crate::proxy_policy::check]);
 
 #[cfg(test)]
 mod tests {

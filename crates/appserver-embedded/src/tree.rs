@@ -85,14 +85,15 @@ context! {
 }
 
 context! {
-    /// Addresses that may use the provisioning interface OCI-P. This build does not offer it.
+    /// Addresses that may use the provisioning interface OCI-P. The embedded application server does not offer it; OCIProxy of
+    /// OpenClientServer lets them through to another server, and nobody else.
     pub struct OciAccess = Context::table(Tree::As, "System/NetworkAccessLists/OCI/Provisioning") => {
         /// Address that may connect.
         pub address: IpAddr =
-            Parameter::new("address", Kind::IpAddress).header("Address").key().left().unused(Unused::Never);
+            Parameter::new("address", Kind::IpAddress).header("Address").key().left();
         /// What it is.
         pub description: String =
-            Parameter::new("description", Kind::text(0, 80)).header("Description").mandatory().left().unused(Unused::Never);
+            Parameter::new("description", Kind::text(0, 80)).header("Description").mandatory().left();
     }
 }
 

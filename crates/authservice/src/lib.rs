@@ -23,7 +23,7 @@ pub use settings::{AllowedOrigin, CertificateCaller, MODULE, TokenLimits};
 use openadp_identity::{Identities, Needs, Purpose};
 use openadp_settings::Module;
 use openadp_tls::ClientUse;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, calls_to_nodes};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Refused, calls_to_nodes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ fn build(host: &Host) -> Result<Application, BuildError> {
 }
 
 /// What is refused while the node is locked: clients try another one.
-fn locked(request: &str) -> (&'static str, bytes::Bytes) {
-    let body = serde_json::to_vec(&wire::Refusal::Unavailable.body(request)).unwrap_or_default();
+fn locked(request: &Refused<'_>) -> (&'static str, bytes::Bytes) {
+    let body = serde_json::to_vec(&wire::Refusal::Unavailable.body(request.id)).unwrap_or_default();
     ("application/json", body.into())
 }
 

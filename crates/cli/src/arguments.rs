@@ -10,6 +10,12 @@ use std::collections::VecDeque;
 /// Most bytes of a file given as an argument.
 pub(crate) const MAX_FILE: u64 = 1024 * 1024;
 
+/// Most lines of an argument that takes several, and about how many bytes; the declaration refuses what is more.
+const MAX_LINES: usize = 10_000;
+const MAX_TEXT: usize = 1024 * 1024;
+/// Lines after which nobody can have meant to end it.
+const MOST_READ: usize = 100_000;
+
 /// Arguments as given, in the order given.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments {
@@ -43,6 +49,10 @@ pub(crate) fn read(
                 let secret = ask_secret(command, parameter, io)?;
                 arguments.values.push((parameter, secret));
             }
+            None if matches!(parameter.kind, Kind::Lines { .. }) => {
+                let lines = ask_lines(command, parameter, io)?;
+                arguments.values.push((parameter, lines));
+            }
             None if parameter.default.is_some() => {}
             None => return Err(Failure::missing(command, parameter)),
         }
@@ -73,6 +83,33 @@ pub(crate) fn read(
         }
     }
     Ok(arguments)
+}
+
+/// The lines after the command, up to one with a single `.`. cli.md 2.1
+fn ask_lines(command: &str, parameter: &Parameter, io: &mut dyn Console) -> Result<String, Failure> {
+    let (mut text, mut count) = (String::new(), 0);
+    loop {
+        let Some(line) = io.next_line() else {
+            return Err(Failure::syntax(command, &format!("{} has no end", parameter.name))
+                .grammar(grammar_line(parameter))
+                .hint("a line with a single . ends it"));
+        };
+        if line.trim_end() == "." {
+            return Ok(text);
+        }
+        // What is too much is read to its end all the same: it must not be taken for commands.
+        count += 1;
+        if count <= MAX_LINES && text.len() <= MAX_TEXT {
+            text.push_str(line.trim_end_matches('\r'));
+            text.push('\n');
+        }
+        if count > MOST_READ {
+            return Err(Failure::syntax(
+                command,
+                &format!("{} has no end after {MOST_READ} lines", parameter.name),
+            ));
+        }
+    }
 }
 
 /// The attribute with this name.

@@ -15,6 +15,10 @@ pub trait Console {
     fn interactive(&self) -> bool;
     /// Asks for a line; `None` at the end of the input.
     fn ask(&mut self, question: &str) -> Option<String>;
+    /// The line after a command that takes several, from wherever the command came: a file, the arguments, the terminal.
+    fn next_line(&mut self) -> Option<String> {
+        self.ask("")
+    }
     /// Asks for a line without showing what is typed; without a terminal it is the next line of the input.
     fn ask_secret(&mut self, question: &str) -> Option<String>;
     /// The secret that was given beforehand for an attribute of this name.

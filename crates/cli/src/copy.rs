@@ -90,6 +90,11 @@ impl Console for Copying<'_> {
         self.line(&format!("{question}{}", answer.as_deref().unwrap_or_default()));
         answer
     }
+    fn next_line(&mut self) -> Option<String> {
+        let line = self.inner.next_line();
+        self.line(line.as_deref().unwrap_or_default());
+        line
+    }
     fn ask_secret(&mut self, question: &str) -> Option<String> {
         self.line(question.trim_end());
         self.inner.ask_secret(question)

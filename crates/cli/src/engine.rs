@@ -14,6 +14,9 @@ use crate::words::{self, Word};
 use openadp_settings::{Registry, Tree};
 use serde_json::{Value as Json, json};
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::time::Duration;
 
 /// Deepest nesting of command files.
 const MAX_NESTING: usize = 8;
@@ -398,12 +401,13 @@ impl Session {
         }
         self.nesting += 1;
         let mut flow = Flow::Continue;
-        for line in text.lines() {
+        let mut io = Following { inner: io, lines: text.lines().collect() };
+        while let Some(line) = io.lines.pop_front() {
             if self.echoes() && !line.trim().is_empty() {
                 let shown = format!("{}{}", self.prompt(), self.masked(line.trim()));
                 io.print(&shown);
             }
-            match self.run_quietly(line, io) {
+            match self.run_quietly(line, &mut io) {
                 Flow::Leave => {
                     flow = Flow::Leave;
                     break;
@@ -430,6 +434,57 @@ impl Session {
         let flow = self.run(line, io);
         self.pending = pending;
         flow
+    }
+}
+
+/// A console whose next lines are those of a file.
+struct Following<'a, 'b> {
+    inner: &'a mut dyn Console,
+    lines: VecDeque<&'b str>,
+}
+
+impl Console for Following<'_, '_> {
+    fn next_line(&mut self) -> Option<String> {
+        self.lines.pop_front().map(str::to_owned)
+    }
+    fn print(&mut self, line: &str) {
+        self.inner.print(line);
+    }
+    fn warn(&mut self, line: &str) {
+        self.inner.warn(line);
+    }
+    fn interactive(&self) -> bool {
+        self.inner.interactive()
+    }
+    fn ask(&mut self, question: &str) -> Option<String> {
+        self.inner.ask(question)
+    }
+    fn ask_secret(&mut self, question: &str) -> Option<String> {
+        self.inner.ask_secret(question)
+    }
+    fn named_secret(&mut self, name: &str) -> Option<String> {
+        self.inner.named_secret(name)
+    }
+    fn write_file(&mut self, path: &str, text: &str) -> io::Result<()> {
+        self.inner.write_file(path, text)
+    }
+    fn append_file(&mut self, path: &str) -> io::Result<File> {
+        self.inner.append_file(path)
+    }
+    fn home(&self, file: &str) -> Option<String> {
+        self.inner.home(file)
+    }
+    fn rows(&self) -> usize {
+        self.inner.rows()
+    }
+    fn wait(&mut self, time: Duration) -> bool {
+        self.inner.wait(time)
+    }
+    fn whole_path(&self, path: &str) -> io::Result<String> {
+        self.inner.whole_path(path)
+    }
+    fn read_file(&mut self, path: &str, most: u64) -> io::Result<String> {
+        self.inner.read_file(path, most)
     }
 }
 

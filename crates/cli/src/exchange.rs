@@ -51,7 +51,8 @@ impl Session {
             .map_err(|error| Failure::refused("export", &format!("cannot write {file}: {error}")))?;
         let settings = lines.iter().filter(|line| !line.starts_with('#')).count();
         let json = json!({ "done": true, "command": "export", "file": file, "lines": settings });
-        Ok(Output::new(vec![format!("...Done [{settings} lines in {file}]")], json))
+        let counted = if settings == 1 { "line" } else { "lines" };
+        Ok(Output::new(vec![format!("...Done [{settings} {counted} in {file}]")], json))
     }
 
     /// `import file [check]`.

@@ -10,6 +10,9 @@ const WIDTH: usize = 79;
 /// Width of the names in the list of a level, as the known listings have it.
 const NAMES: usize = 19;
 
+/// Commands of every level in the first of the two known lines.
+const FIRST_LINE: usize = 6;
+
 /// One numbered item of a level's list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Item {
@@ -49,14 +52,19 @@ pub(crate) fn level(levels: &Levels, at: LevelId) -> Vec<String> {
         lines.push(format!("{number:>3})  {name:<width$}: {text}"));
     }
     lines.push(String::new());
-    let general: Vec<String> = General::ALL
-        .iter()
-        .map(|command| match command.short() {
-            Some(short) => format!("{short} ({})", command.name()),
-            None => command.name().to_owned(),
-        })
-        .collect();
-    lines.extend(wrap(&general.join(", "), 2).into_iter().map(|line| format!("  {}", line.trim_start())));
+    // The known ones stand in two lines, as they always did; what is new follows.
+    let named = |command: &General| match command.short() {
+        Some(short) => format!("{short} ({})", command.name()),
+        None => command.name().to_owned(),
+    };
+    let (known, new): (Vec<&General>, Vec<&General>) =
+        General::ALL.iter().partition(|command| command.short().is_some());
+    let known: Vec<String> = known.into_iter().map(named).collect();
+    let (first, second) = known.split_at(known.len().min(FIRST_LINE));
+    let new: Vec<String> = new.into_iter().map(named).collect();
+    lines.push(format!("  {},", first.join(", ")));
+    lines.push(format!("  {}", second.join(", ")));
+    lines.extend(wrap(&new.join(", "), 2).into_iter().map(|line| format!("  {line}")));
     lines
 }
 
@@ -164,7 +172,7 @@ fn explained(parameter: &Parameter) -> (String, String) {
     if !parameter.unit.is_empty() {
         text = format!("{text} Unit: {}.", parameter.unit);
     }
-    if let Some(default) = parameter.default {
+    if let Some(default) = parameter.default.filter(|default| !default.is_empty()) {
         text = format!("{text} Default: {default}.");
     }
     if let Kind::Named(named) = parameter.kind {

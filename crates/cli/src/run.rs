@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use openadp_appserver::{Clock as _, SystemClock};
 use openadp_settings::Registry;
 use openadp_settings::Settings as _;
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -171,7 +172,9 @@ fn lines<'a>(
     arguments: &Arguments,
 ) -> Code {
     let mut code = Code::Done;
-    for line in lines {
+    terminal.following = Some(lines.map(str::to_owned).collect());
+    while let Some(line) = terminal.following.as_mut().and_then(VecDeque::pop_front) {
+        let line = line.as_str();
         let shown = line.trim();
         if arguments.file.is_some() && session.echoes() && !shown.is_empty() {
             let shown = session.masked(shown);

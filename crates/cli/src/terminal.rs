@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -50,6 +51,8 @@ pub(crate) struct Terminal {
     home: Option<PathBuf>,
     broken: bool,
     secrets: Vec<(String, String)>,
+    /// Lines that were there beforehand and were not run yet; none where lines come from the input.
+    pub(crate) following: Option<VecDeque<String>>,
     input: Input,
 }
 
@@ -96,7 +99,8 @@ impl Terminal {
     /// files are.
     pub(crate) fn new(secrets: Vec<(String, String)>, home: Option<PathBuf>) -> Self {
         let interactive = io::stdin().is_terminal();
-        Self { interactive, own: None, mode: None, home, broken: false, secrets, input: Input::default() }
+        let input = Input::default();
+        Self { interactive, own: None, mode: None, home, broken: false, secrets, following: None, input }
     }
 
     /// A conversation begins; `editing` says whether the terminal can move its cursor.
@@ -398,6 +402,13 @@ impl Console for Terminal {
         match self.read(question, true, None) {
             Typed::Line(line) => Some(line),
             Typed::Abandoned | Typed::End => None,
+        }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        match &mut self.following {
+            Some(lines) => lines.pop_front(),
+            None => self.ask(""),
         }
     }
 

@@ -105,9 +105,9 @@ fn page_of(context: &Context) -> String {
 fn general(session: &mut Session) -> String {
     let mut script = Script::default();
     assert_eq!(session.line("help", &mut script), Flow::Continue);
-    let list = script.transcript.rsplit("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let list = script.transcript.rsplit("\n\n").next().unwrap_or_default();
     let mut page = format!("{MADE}\n# Commands of every level\n");
-    for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in list.split([',', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {
         let (short, name) = match entry.split_once(" (") {
             Some((short, name)) => (Some(short), name.trim_end_matches(')')),
             None => (None, entry),

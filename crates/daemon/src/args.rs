@@ -21,6 +21,8 @@ pub enum LogLevel {
     Error,
     /// And what may need somebody.
     Warn,
+    /// And what changes how the node serves, and who was refused.
+    Notice,
     /// And what happens, a line per request.
     Info,
     /// And why.
@@ -34,6 +36,7 @@ impl LogLevel {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
+            Self::Notice => "notice",
             Self::Info => "info",
             Self::Debug => "debug",
             Self::Trace => "trace",

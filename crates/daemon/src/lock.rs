@@ -161,7 +161,7 @@ impl Locking {
             let wait = self.machine.step(&wanted, drain, open, Instant::now());
             self.apply(&wanted);
             if self.machine.phase != before {
-                tracing::info!(open, "lock: {}", self.machine.phase.text());
+                tracing::info!(open, notice = true, "lock: {}", self.machine.phase.text());
                 if self.machine.phase == Phase::Drains {
                     for one in &listeners {
                         one.drain_connections();

@@ -7,6 +7,8 @@ use crate::lock::Locking;
 use crate::monitoring::{self, Keeper};
 use crate::options::NodeOptions;
 use crate::push::HttpPushSender;
+use crate::relay::Relay;
+use crate::scheduler::Scheduler;
 use crate::{ErrorChain, expiry, managed, telemetry};
 use openadp_alarms::{KEYS_UNREADABLE, PROCESS_STARTED, PROCESS_STOPPED, SETTINGS_UNREADABLE};
 use openadp_appserver::{Clock as _, SystemClock};
@@ -302,7 +304,7 @@ impl Node {
     /// once.
     pub async fn shutdown(self, hard: CancellationToken) -> Exit {
         self.health.ready.store(false, Ordering::Release);
-        tracing::info!("draining");
+        tracing::info!(notice = true, "draining");
         PROCESS_STOPPED.report(&[], "it was told to end");
         let limit = self.drain_limit();
         let aborted = |listeners: &[Arc<Listeners>]| listeners.iter().map(|one| one.aborted()).sum::<u64>();
@@ -423,10 +425,20 @@ impl Prepared {
         })?;
         node.inner.tasks.spawn(keeper.run(node.inner.tasks.clone(), node.inner.shutdown.clone()));
         upkeep(&node.health, &node.inner);
+        let relay = Relay::new(
+            &options.data_dir,
+            node.host.store.clone(),
+            node.host.lock.clone(),
+            &node.edge.tasks,
+            node.edge.shutdown.clone(),
+        );
+        node.edge.tasks.spawn(relay.run());
+        let scheduler = Scheduler::new(&options.data_dir, node.host.store.clone(), options.clock.clone());
+        node.inner.tasks.spawn(scheduler.run(node.inner.shutdown.clone()));
         sweep(&options.data_dir, &node.host.store, &node.inner);
         PROCESS_STARTED.report(&[("name", &options.name)], concat!("version ", env!("CARGO_PKG_VERSION")));
         node.health.ready.store(true, Ordering::Release);
-        tracing::info!(name = options.name, data_dir = %options.data_dir.display(), "ready");
+        tracing::info!(name = options.name, data_dir = %options.data_dir.display(), notice = true, "ready");
         Ok(node)
     }
 

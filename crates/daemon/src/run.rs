@@ -178,7 +178,7 @@ where
     });
     hard.cancel();
     runtime.shutdown_timeout(RUNTIME_END);
-    tracing::info!(code = exit.code(), "end");
+    tracing::info!(code = exit.code(), notice = true, "end");
     telemetry.finish();
     exit.into()
 }

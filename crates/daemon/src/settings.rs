@@ -13,7 +13,8 @@ context! {
         /// The least severe lines that are logged. A process that was started with --log-level keeps that one. A channel
         /// with a severity of its own has that.
         pub level: String =
-            Parameter::new("level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])).default("info");
+            Parameter::new("level", Kind::Choice(&["error", "warn", "notice", "info", "debug", "trace"]))
+                .default("info");
         /// Whether lines go to the standard error stream.
         pub standard_error: bool = Parameter::new("standardError", Kind::Boolean).default("true");
     }
@@ -77,6 +78,15 @@ pub const MODULE: Module = Module::new("daemon")
         crate::ManagedObjects::CONTEXT,
         crate::ArchiveLimits::CONTEXT,
         crate::NodeLock::CONTEXT,
+        crate::ScheduleEntry::CONTEXT,
+        crate::TaskSettings::CONTEXT,
+        crate::Tools::CONTEXT,
+        crate::Patching::CONTEXT,
+        crate::Licensing::CONTEXT,
+        crate::LicenseFile::CONTEXT,
+        crate::CapProxy::CONTEXT,
+        crate::OciProxy::CONTEXT,
+        crate::NetworkServer::CONTEXT,
         crate::AlarmMonitoring::CONTEXT,
         crate::AlarmsTable::CONTEXT,
         crate::Report::CONTEXT,
@@ -102,4 +112,4 @@ pub const MODULE: Module = Module::new("daemon")
         CHANNELS[9],
         CHANNELS[10],
     ])
-    .checks(&[crate::managed::check, crate::logging::check, few_destinations]);
+    .checks(&[crate::managed::check, crate::logging::check, few_destinations, crate::scheduler::check]);

@@ -1,7 +1,7 @@
 //! Logs and metrics of the process.
 
 use crate::args::{LogFormat, LogLevel};
-use crate::logging::{self, Capture, Config, Outputs};
+use crate::logging::{Capture, Config, Filter, Outputs, Severities};
 use crate::settings::LogSettings;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use openadp_settings::Snapshot;
@@ -12,17 +12,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Upper bounds of durations in seconds: from a cached answer to the two seconds that every request has.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
 
 /// The log of the process.
 pub(crate) struct Telemetry {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Filter, Registry>,
     /// The level of `--log-level`, which stands for the setting's.
     fixed: Option<LogLevel>,
-    directives: Mutex<String>,
+    severities: Mutex<Severities>,
     outputs: Arc<Outputs>,
     standard_error: Arc<AtomicBool>,
 }
@@ -48,8 +48,8 @@ fn program() -> String {
 impl Telemetry {
     /// Starts logging to the standard error stream. A second start in one process keeps the first.
     pub(crate) fn start(format: LogFormat, level: Option<LogLevel>) -> Self {
-        let first = logging::directives(level.map_or("info", LogLevel::name), None);
-        let (filter_layer, handle) = reload::Layer::new(EnvFilter::new(&first));
+        let first = Severities::of(level.map_or("info", LogLevel::name), None);
+        let (filter_layer, handle) = reload::Layer::new(Filter::new(&first));
         let outputs = Arc::new(Outputs::new(&program()));
         let standard_error = Arc::new(AtomicBool::new(true));
         let registry = tracing_subscriber::registry().with(filter_layer).with(Capture(outputs.clone()));
@@ -63,17 +63,17 @@ impl Telemetry {
         if started.is_ok() {
             log_panics();
         }
-        Self { filter: handle, fixed: level, directives: Mutex::new(first), outputs, standard_error }
+        Self { filter: handle, fixed: level, severities: Mutex::new(first), outputs, standard_error }
     }
 
     /// Takes what the settings say; a level that a flag fixed stays, for channels without one of their own.
     pub(crate) fn apply(&self, snapshot: &Snapshot, data_dir: &Path) {
         let settings: LogSettings = snapshot.get();
         let level = self.fixed.map_or(settings.level.clone(), |level| level.name().to_owned());
-        let directives = logging::directives(&level, Some(snapshot));
-        let mut known = self.directives.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != directives && self.filter.reload(EnvFilter::new(&directives)).is_ok() {
-            *known = directives;
+        let severities = Severities::of(&level, Some(snapshot));
+        let mut known = self.severities.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != severities && self.filter.reload(Filter::new(&severities)).is_ok() {
+            *known = severities;
             tracing::debug!(level, "log level");
         }
         drop(known);

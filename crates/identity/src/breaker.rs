@@ -74,7 +74,7 @@ impl Breakers {
     pub(crate) fn succeeded(&self, host: &str) {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.remove(host).is_some_and(|state| state.open_until.is_some()) {
-            tracing::info!(host, "identity provider answers again");
+            tracing::info!(host, notice = true, "identity provider answers again");
         }
     }
 

@@ -351,7 +351,7 @@ impl Grants {
         match outcome {
             Ok(true) => {
                 REFRESH_TOKEN_NOT_STORED.clear(&[("slot", &slot)]);
-                tracing::info!(target: "audit", event = "refreshTokenRotated", provider = registration.provider, slot);
+                tracing::info!(target: "audit", event = "refreshTokenRotated", provider = registration.provider, slot, notice = true);
                 Ok(())
             }
             Ok(false) => {

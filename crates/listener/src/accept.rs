@@ -140,7 +140,7 @@ impl Interface {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match bound {
             Ok((local, listener)) => {
-                tracing::info!(kind = self.shared.label(), %local, secure = self.configured.load().secure, "listening");
+                tracing::info!(kind = self.shared.label(), %local, secure = self.configured.load().secure, notice = true, "listening");
                 *state = Ok(local);
                 INTERFACE_NOT_LISTENING.clear(&self.about(&self.address().to_string()));
                 Some(listener)

@@ -142,6 +142,17 @@ impl Access {
     }
 }
 
+/// Why a connection is refused by these lists, for what listens elsewhere than on an interface of a kind: `blackList` or
+/// `networkAccessList`.
+pub fn refuses(
+    snapshot: &Snapshot,
+    kind: InterfaceKind,
+    peer: IpAddr,
+    local: SocketAddr,
+) -> Option<&'static str> {
+    Access::of(snapshot, kind).refuses(peer, local)
+}
+
 /// A range of ports that holds none would refuse nothing, and so would an IPv6 mask of an IPv4 address.
 pub(crate) fn check(snapshot: &Snapshot) -> Vec<Problem> {
     let mut problems = Vec::new();

@@ -16,6 +16,7 @@ mod limits;
 mod listeners;
 mod settings;
 
+pub use access::{CtiAccess, refuses};
 pub use connection::{BoxFuture, ConnectionHandler, ConnectionInfo, Stream, TlsInfo};
 pub use limits::Limits;
 pub use listeners::{Filter, InterfaceState, Listeners};

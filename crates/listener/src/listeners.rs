@@ -167,7 +167,7 @@ impl Listeners {
             gone.iter().filter_map(|at| running.remove(at)).collect()
         };
         for gone in removed {
-            tracing::info!(kind = self.shared.label(), address = %gone.interface.address(), "interface removed, draining");
+            tracing::info!(kind = self.shared.label(), address = %gone.interface.address(), notice = true, "interface removed, draining");
             gone.interface.drain.cancel();
             // The socket must be closed before the same address can be bound again; a task that failed has closed it.
             let _ended = gone.accepting.await;

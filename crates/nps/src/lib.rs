@@ -38,7 +38,7 @@ use openadp_identity::{ClientNeeds, CloudClient};
 use openadp_outgoing::{Addresses, Connector};
 use openadp_settings::{Module, Store};
 use openadp_tls::ClientUse;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Refused};
 use service::{Deps, Service};
 use std::io;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ fn build(host: &Host) -> Result<Application, BuildError> {
 }
 
 /// What is refused while the node is locked: the application server tries another one.
-fn locked(_request: &str) -> (&'static str, bytes::Bytes) {
+fn locked(_request: &Refused<'_>) -> (&'static str, bytes::Bytes) {
     ("application/json", bytes::Bytes::from_static(br#"{"error":"locked"}"#))
 }
 

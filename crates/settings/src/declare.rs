@@ -1,6 +1,6 @@
 //! Declarations: what a context and a parameter are, and the macro that makes both the type and its declaration.
 
-use crate::{Edit, Kind, Problems, Rights, Row, Snapshot, Values};
+use crate::{Edit, Kind, Problem, Problems, Rights, Row, Snapshot, Values};
 use std::path::Path;
 
 /// Which of the two trees of the CLI a context belongs to.
@@ -242,6 +242,9 @@ pub struct Context {
     pub rights: Rights,
     /// The same for commands of its own, where it differs.
     pub action_rights: &'static [(&'static str, Rights)],
+    /// Commands of its own that only make edits from their arguments and the tree: they may be part of an open change, and what
+    /// they would do can be shown.
+    pub editing: &'static [&'static str],
 }
 
 impl Context {
@@ -264,6 +267,7 @@ impl Context {
             row_remark: None,
             rights: Rights::Operate,
             action_rights: &[],
+            editing: &[],
         }
     }
     /// A context with one row.
@@ -366,6 +370,12 @@ impl Context {
         self.action_rights = rights;
         self
     }
+    /// Says which commands of its own only make edits from their arguments and the tree.
+    #[must_use]
+    pub const fn editing(mut self, commands: &'static [&'static str]) -> Self {
+        self.editing = commands;
+        self
+    }
     /// Full path with the root, as errors and revisions name it.
     pub fn full_path(&self) -> String {
         format!("{}/{}", self.tree.root(), self.path)
@@ -423,6 +433,35 @@ pub struct Action {
     pub arguments: &'static [Parameter],
     /// The handler; arguments are in the order of `arguments`, `None` where not given.
     pub run: fn(&ActionContext<'_>, &[Option<String>]) -> Result<ActionOutput, Problems>,
+}
+
+impl Action {
+    /// The arguments as the handler takes them: each in its canonical text, defaults where nothing is given.
+    ///
+    /// # Errors
+    /// What is missing, too much, or no value of its kind; the path names the context in the problems.
+    pub fn checked(&self, path: &str, arguments: &[Option<String>]) -> Result<Vec<Option<String>>, Problems> {
+        if arguments.len() > self.arguments.len() {
+            return Err(Problem::new(path, "too many arguments").into());
+        }
+        let mut checked = Vec::with_capacity(self.arguments.len());
+        let mut problems = Vec::new();
+        for (index, parameter) in self.arguments.iter().enumerate() {
+            let given = arguments.get(index).cloned().flatten().filter(|text| !text.is_empty());
+            let problem = |reason: String| Problem::new(path, reason).parameter(parameter.name);
+            match given {
+                Some(word) => match parameter.kind.parse(&word) {
+                    Ok(word) => checked.push(Some(word)),
+                    Err(reason) => problems.push(problem(reason)),
+                },
+                None if parameter.role == Role::Attribute || parameter.default.is_some() => {
+                    checked.push(parameter.default.map(str::to_owned));
+                }
+                None => problems.push(problem("Mandatory parameter missing".to_owned())),
+            }
+        }
+        if problems.is_empty() { Ok(checked) } else { Err(Problems(problems)) }
+    }
 }
 
 impl std::fmt::Debug for Action {

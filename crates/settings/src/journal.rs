@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 /// Version of the line format.
@@ -121,32 +121,48 @@ pub(crate) trait Medium: Send + Sync {
 }
 
 /// A journal on disk.
-pub(crate) struct FileMedium(File);
+pub(crate) struct FileMedium {
+    file: File,
+    /// Where it is, while it could be opened for reading only.
+    read_only: Option<PathBuf>,
+}
 
 impl FileMedium {
-    /// Opens the file, creating it with mode 0600.
+    /// Opens the file, creating it with mode 0600. One on a file system that is mounted for reading can be read.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map(Self)
+        match Self::open_for_writing(path) {
+            Ok(file) => Ok(Self { file, read_only: None }),
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && path.exists() => {
+                Ok(Self { file: File::open(path)?, read_only: Some(path.to_owned()) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_for_writing(path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    }
+
+    /// The file for writing, also where the file system has been mounted for writing since.
+    fn writable(&mut self) -> io::Result<&File> {
+        if let Some(path) = &self.read_only {
+            self.file = Self::open_for_writing(path)?;
+            self.read_only = None;
+        }
+        Ok(&self.file)
     }
 }
 
 impl Medium for FileMedium {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
     fn read_from(&self, mut offset: u64) -> io::Result<Vec<u8>> {
         let expected = self.len()?.saturating_sub(offset);
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
         let mut chunk = vec![0_u8; 64 * 1024];
         loop {
-            match self.0.read_at(&mut chunk, offset) {
+            match self.file.read_at(&mut chunk, offset) {
                 Ok(0) => return Ok(bytes),
                 Ok(count) => {
                     bytes.extend_from_slice(&chunk[..count]);
@@ -158,12 +174,14 @@ impl Medium for FileMedium {
         }
     }
     fn append_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)?;
-        self.0.sync_data()
+        let file = self.writable()?;
+        file.write_all_at(bytes, offset)?;
+        file.sync_data()
     }
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)?;
-        self.0.sync_data()
+        let file = self.writable()?;
+        file.set_len(len)?;
+        file.sync_data()
     }
 }
 

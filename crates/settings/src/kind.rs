@@ -34,6 +34,11 @@ pub enum Kind {
     /// The path of a file that is too large to be handed over: whoever answers reads it. The CLI makes it a whole path, by the
     /// operator's folder.
     Path,
+    /// Text of several lines, at most this many characters in all: typed after the command, up to a line with a single `.`.
+    Lines {
+        /// Most characters.
+        max: u32,
+    },
     /// A regular expression.
     Regex,
     /// A secret of at most this many characters: encrypted at rest, shown as stars.
@@ -101,6 +106,7 @@ impl Kind {
             Self::Host => "IPAddress|Host".to_owned(),
             Self::Url(_) => "URL {1 to 2048 characters}".to_owned(),
             Self::File | Self::Path => "File".to_owned(),
+            Self::Lines { .. } => "Lines, ended by a line with a single .".to_owned(),
             Self::Regex => "Regex {1 to 256 characters}".to_owned(),
             Self::Secret { max } => format!("Password {{1 to {max} characters}}"),
             Self::Named(named) => named.label.to_owned(),
@@ -120,6 +126,7 @@ impl Kind {
             | Self::Url(_)
             | Self::File
             | Self::Path
+            | Self::Lines { .. }
             | Self::Regex
             | Self::Secret { .. } => Vec::new(),
         }
@@ -201,6 +208,15 @@ impl Kind {
                     return Err(format!("{characters} characters, but 1 to 4096 are allowed"));
                 }
                 if word.chars().any(char::is_control) {
+                    return Err("control characters are not allowed".to_owned());
+                }
+                Ok(word.to_owned())
+            }
+            Self::Lines { max } => {
+                if characters > *max {
+                    return Err(format!("{characters} characters, but {max} are allowed"));
+                }
+                if word.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
                     return Err("control characters are not allowed".to_owned());
                 }
                 Ok(word.to_owned())

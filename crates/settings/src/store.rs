@@ -138,7 +138,11 @@ impl Store {
         let machine_key = MachineKey::load_or_create(&key)?;
         let fresh = !path.exists();
         let medium = FileMedium::open(&path).map_err(io(&path))?;
-        files::open_lock(&lock).map_err(io(&lock))?;
+        match files::open_lock(&lock) {
+            // It can be read all the same; whoever changes something hears of it.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && !fresh => {}
+            opened => drop(opened.map_err(io(&lock))?),
+        }
         for made in [&folder, &key, &path, &lock] {
             files::give_to_owner(data_dir, made).map_err(io(made))?;
         }

@@ -200,6 +200,7 @@ impl Authenticator {
                         reason = label(Some(error)),
                         source = %address,
                         tracking_id = openadp_appserver::request_id::current(),
+                        notice = true,
                     );
                 }
                 outcome
@@ -456,7 +457,7 @@ fn label(error: Option<&AuthError>) -> &'static str {
 fn refused(reason: &'static str) -> AuthError {
     metrics::counter!("tokens_refused_total", "reason" => reason).increment(1);
     let tracking_id = openadp_appserver::request_id::current();
-    tracing::info!(target: "audit", event = "tokenRefused", reason, tracking_id);
+    tracing::info!(target: "audit", event = "tokenRefused", reason, tracking_id, notice = true);
     AuthError::Refused
 }
 

@@ -2,6 +2,7 @@
 
 use crate::activity::{Activity, Allowed, Watched};
 use crate::binding::Bindings;
+use crate::cors::Cors;
 use crate::deployment::Deployments;
 use crate::mount::{Hosted, Mounts, Table};
 use crate::settings::{ClientName, LimitSettings};
@@ -12,7 +13,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, WebApp};
+use openadp_listener::{BoxFuture, ConnectionHandler, HttpServer, Stream, TlsInfo, WebApp};
 use openadp_outgoing::Tracked;
 use openadp_settings::{Live, Snapshot, Store};
 use openadp_tls::InterfaceRef;
@@ -33,6 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Serves applications on the connections that a listener hands over.
 pub struct WebContainer {
     bindings: Bindings,
+    cors: Cors,
     limits: Live<LimitSettings>,
     mounts: Table,
     rules: ClientCertificateRules,
@@ -78,6 +80,7 @@ impl WebContainer {
     ) -> Result<Arc<Self>, BuildError> {
         Ok(Arc::new(Self {
             bindings: Bindings::new(store.clone()),
+            cors: Cors::new(store.clone()),
             limits: store.live(),
             mounts: Table::new(store.clone(), Mounts::new(applications)?, deployments),
             rules: ClientCertificateRules::new(store.clone()),
@@ -95,6 +98,9 @@ impl WebContainer {
     /// Whether new work is refused.
     pub(crate) fn lock(&self) -> &ServiceLock {
         &self.lock
+    }
+    pub(crate) fn cors(&self) -> &Cors {
+        &self.cors
     }
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.bindings
@@ -115,7 +121,9 @@ impl WebContainer {
         }
     }
 
-    fn builder(&self) -> Builder<Tracked> {
+    /// What serves a connection. Over TLS the version is agreed on before (RFC 9113, 3.2); looking for it in what is read would
+    /// double the buffer of each connection.
+    fn builder(&self, tls: Option<&TlsInfo>) -> Builder<Tracked> {
         let limits = self.limits();
         let head_bytes = usize::try_from(limits.max_head_bytes).unwrap_or(usize::MAX);
         let mut builder = Builder::new(Tracked(self.tasks.clone()));
@@ -134,7 +142,11 @@ impl WebContainer {
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(limits.max_streams)
             .max_header_list_size(limits.max_head_bytes);
-        builder
+        match tls.map(|tls| tls.alpn.as_deref()) {
+            Some(Some("h2")) => builder.http2_only(),
+            Some(_) => builder.http1_only(),
+            None => builder,
+        }
     }
 
     async fn connection(
@@ -145,15 +157,16 @@ impl WebContainer {
     ) {
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let builder = self.builder(info.tls.as_ref());
         let service = {
             let (container, activity) = (self.clone(), activity.clone());
             hyper::service::service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.request();
                 let answering = container.clone().handle(info.clone(), request, in_flight);
-                async move { Ok::<Response<Body>, Infallible>(answering.await) }
+                // Boxed, since the connection keeps room for it: an event channel, idle for days, would hold its 10 KiB.
+                Box::pin(async move { Ok::<Response<Body>, Infallible>(answering.await) })
             })
         };
-        let builder = self.builder();
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let mut draining = false;
         let mut look = tokio::time::Instant::now();

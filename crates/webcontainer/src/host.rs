@@ -3,7 +3,7 @@
 use crate::{Authenticator, ServiceLock};
 use axum::Router;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use openadp_appserver::{Clock, Ports};
 use openadp_keystore::KeyStore;
 use openadp_settings::{Module, Store};
@@ -135,8 +135,19 @@ pub struct Mount {
     pub finishes: Option<Finishes>,
 }
 
-/// Content type and body of a refusal, for the id of the request that is refused.
-pub type Refusal = fn(&str) -> (&'static str, Bytes);
+/// A request that the container refuses in an application's place.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// What follows the `?`; empty where there is none.
+    pub query: &'a str,
+    /// Its headers: what form of answer is asked for stands there.
+    pub headers: &'a HeaderMap,
+}
+
+/// Content type and body of a refusal.
+pub type Refusal = fn(&Refused<'_>) -> (&'static str, Bytes);
 /// Whether a request, by its method and the path below the mount, only finishes or keeps what is open.
 pub type Finishes = fn(&Method, &str) -> bool;
 

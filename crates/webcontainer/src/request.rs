@@ -4,7 +4,7 @@ use crate::activity::InFlight;
 use crate::body::{CappedBody, HeldBody, LentBody, Pace};
 use crate::container::{Running, WebContainer};
 use crate::mount::{Mounted, has_dot_segment};
-use crate::{ConnectionInfo, respond};
+use crate::{ConnectionInfo, Refused, cors, respond};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::OriginalUri;
@@ -75,15 +75,20 @@ impl WebContainer {
         let span = tracing::info_span!("request", id = %id.0, app = tracing::field::Empty);
         // Who asks first whether to send the body is told by the answer that it is not wanted.
         let asks = request.headers().contains_key(EXPECT);
+        let listed = self.cors().listed(request.headers());
         let (parts, body) = request.into_parts();
         let (body, unwanted) = LentBody::lend(body);
         let request = Request::from_parts(parts, body);
-        let (app, response) = self.clone().route(&info, request, &id).instrument(span.clone()).await;
+        let (app, response) =
+            self.clone().route(&info, request, &id, listed.is_some()).instrument(span.clone()).await;
         if !asks {
             unwanted.discard().await;
         }
 
         let mut response = self.finish(response, app, &method);
+        if let Some(listed) = listed {
+            listed.mark(app, response.headers_mut());
+        }
         if let Ok(value) = HeaderValue::from_str(&id.0) {
             if tracked {
                 response.headers_mut().insert(TRACKING_ID, value.clone());
@@ -115,6 +120,7 @@ impl WebContainer {
         info: &Arc<ConnectionInfo>,
         request: Request<B>,
         id: &RequestId,
+        listed: bool,
     ) -> (&'static str, Response<Body>)
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
@@ -134,13 +140,21 @@ impl WebContainer {
             return (NOBODY, respond::plain(StatusCode::NOT_FOUND, "not found\n"));
         }
         tracing::Span::current().record("app", name);
+        if let Some(response) = listed.then(|| cors::preflight(&request, name)).flatten() {
+            return (name, response);
+        }
         if let Some(reason) = self.rules().refuses(info, &application.name) {
             return (name, respond::plain(StatusCode::FORBIDDEN, reason));
         }
         if let Some(seconds) = self.lock().refuses()
             && !mount.finishes.is_some_and(|finishes| finishes(request.method(), below))
         {
-            let form = mount.refusal.map(|refusal| refusal(&id.0));
+            let refused = Refused {
+                id: &id.0,
+                query: request.uri().query().unwrap_or_default(),
+                headers: request.headers(),
+            };
+            let form = mount.refusal.map(|refusal| refusal(&refused));
             return (name, respond::refused(form, "the node is locked\n", seconds));
         }
         if mount.stopped {

@@ -2,6 +2,7 @@
 
 use crate::auth_service::AuthServiceAddress;
 use crate::binding::HttpBinding;
+use crate::cors::CorsOrigin;
 use crate::failure_settings::{ExemptSource, FailureLimits};
 use openadp_settings::{Apply, Context, Kind, Module, Parameter, Problem, Settings, Snapshot, Tree, context};
 
@@ -132,10 +133,11 @@ pub const MODULE: Module = Module::new("webcontainer")
         GeneralSettings::CONTEXT,
         LimitSettings::CONTEXT,
         HttpBinding::CONTEXT,
+        CorsOrigin::CONTEXT,
         AuthServiceAddress::CONTEXT,
         ContainerOptions::CONTEXT,
         ClientName::CONTEXT,
         FailureLimits::CONTEXT,
         ExemptSource::CONTEXT,
     ])
-    .checks(&[check]);
+    .checks(&[check, crate::cors::check]);

@@ -11,9 +11,10 @@ mod http;
 mod wire;
 
 use ::http::Method;
+use ::http::header::ACCEPT;
 use bytes::Bytes;
 use openadp_settings::Module;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, calls_to_nodes};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Refused, calls_to_nodes};
 use openadp_xsi_api::{Deps, XsiApi};
 use openadp_xsi_schema::{Document as _, ErrorInfo};
 use std::sync::Arc;
@@ -63,11 +64,12 @@ fn build(host: &Host) -> Result<Application, BuildError> {
     })
 }
 
-/// What is refused while the node is locked. The container asks before anybody looks at what form the client wants.
-fn locked(_request: &str) -> (&'static str, Bytes) {
+/// What is refused while the node is locked, in the form that the client asks for.
+fn locked(request: &Refused<'_>) -> (&'static str, Bytes) {
+    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let error = ErrorInfo::new("The node is locked, try again later", Some(LOCKED));
-    let (body, form) = wire::form::Form::Xml.write(&error.to_element());
-    (form, body)
+    let (body, content_type) = wire::form::Form::asked(request.query, accept).write(&error.to_element());
+    (content_type, body)
 }
 
 /// Channels that are open when the node is locked go on until they are told to end: their owners keep them alive, answer to

@@ -155,6 +155,24 @@ fn channels() -> Result<()> {
         effects.with(&context, &["name", "enabled"], &set, || until(channel, || Ok(!logged()?)))?;
         effects.run(&context, &format!("set {channel} enabled true"))?;
     }
+    // Notice: of what happens only what changes how the node serves and who was refused.
+    let channel = format!("{APPLICATIONS}/WebContainer/Tomcat/Logging/InputChannels");
+    let requests = || bench.count("AccessLog", "/dms/seen");
+    for (severity, logged) in [("Info", true), ("Notice", false)] {
+        effects.run(&channel, &format!("set AccessLog severity {severity}"))?;
+        effects.run(&format!("{LOGGING}/InputChannels"), &format!("set Host severity {severity}"))?;
+        until(severity, || {
+            let before = requests()?;
+            get(&bench, "seen")?;
+            bench.settle("AccessLog")?;
+            Ok((requests()? > before) == logged)
+        })?;
+    }
+    let notices = std::fs::read_dir(&bench.folder)?.flatten().any(|file| {
+        let log = std::fs::read_to_string(file.path()).unwrap_or_default();
+        log.lines().any(|line| line.contains(CHANGED) && line.split(" | ").nth(1) == Some("Notice"))
+    });
+    ensure!(notices, "a change of the settings is a notice");
     effects.finish()
 }
 

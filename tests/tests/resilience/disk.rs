@@ -54,6 +54,111 @@ fn fill(folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A folder that can only be read; as before when dropped.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    /// Mounts the folder over itself; `None`, with the reason printed, where this user may not.
+    fn mount(folder: &Path) -> Option<Self> {
+        let mount = |options: &[&str]| {
+            let output = Command::new("mount").args(options).arg(folder).arg(folder).output();
+            match output {
+                Ok(output) if output.status.success() => true,
+                Ok(output) => {
+                    skipped(&String::from_utf8_lossy(&output.stderr));
+                    false
+                }
+                Err(error) => {
+                    skipped(&error.to_string());
+                    false
+                }
+            }
+        };
+        let mounted = mount(&["--bind"]).then(|| Self(folder.to_owned()))?;
+        mount(&["-o", "remount,bind,ro"]).then_some(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        if Command::new("umount").arg("-l").arg(&self.0).stderr(Stdio::null()).status().is_ok() {}
+    }
+}
+
+/// The settings on a file system that is mounted for reading: they can be read, every change is refused whole, and the message
+/// says what to do; with a process that runs and without.
+#[test]
+fn settings_that_can_only_be_read_say_what_to_do() -> Result<()> {
+    const ADVICE: &str = "mount it for writing and try again";
+    const LIMITS: &str = "ADP_CLI/Applications/WebContainer/Tomcat/Limits";
+    let mut lab = Lab::seed()?;
+    lab.administer(&[&format!("{TOKENS}> set tokenDurationInHours 24")])?;
+    let settings = lab.data_dir.join("settings");
+    let before = std::fs::read(settings.join("revisions.jsonl"))?;
+    let streams = value(&lab, LIMITS, "maxStreamsPerConnection")?;
+    for running in [false, true] {
+        if running {
+            lab.run()?;
+        }
+        let Some(read_only) = ReadOnly::mount(&settings) else { return Ok(()) };
+        let set = format!("{TOKENS}> set tokenDurationInHours 25");
+        let other = format!("{LIMITS}> set maxStreamsPerConnection 7");
+        for commands in [
+            &[set.as_str()][..],
+            &["begin", &other, &set, "commit"],
+            &["ADP_CLI/Interface/Http/SSLCommonSettings/Ciphers> add TLS_AES_128_GCM_SHA256"],
+            &["ADP_CLI/Maintenance/ManagedObjects> undeploy application /dms"],
+            &["rollback 1"],
+        ] {
+            let output = lab.adpcli(commands)?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            ensure!(
+                output.status.code() == Some(4),
+                "running {running}: {commands:?}: {}: {text}",
+                output.status
+            );
+            ensure!(
+                text.contains(ADVICE) && !text.lines().any(|line| line == "...Done"),
+                "running {running}: {commands:?}: {text}"
+            );
+        }
+        ensure!(value(&lab, TOKENS, "tokenDurationInHours")? == "24", "running {running}");
+        ensure!(
+            value(&lab, LIMITS, "maxStreamsPerConnection")? == streams,
+            "running {running}: half of a change"
+        );
+        if running {
+            let alice = lab.subscriber(0);
+            lab.curl(&alice).get(&lab.user_url(&alice, "profile"))?.expect_status(200)?;
+        }
+        drop(read_only);
+        ensure!(
+            std::fs::read(settings.join("revisions.jsonl"))? == before,
+            "running {running}: something was written"
+        );
+    }
+    // For writing again: everything goes on in the process that runs.
+    lab.administer(&[&format!("{TOKENS}> set tokenDurationInHours 26")])?;
+    ensure!(value(&lab, TOKENS, "tokenDurationInHours")? == "26", "for writing again");
+    // A process that starts while they can only be read serves what they say, and writes them later.
+    lab.process.as_mut().context("a running lab")?.kill()?;
+    let Some(read_only) = ReadOnly::mount(&settings) else { return Ok(()) };
+    let mut command = Command::new(openadp_suite::binary("dms"));
+    command
+        .arg("--data-dir")
+        .arg(&lab.data_dir)
+        .args(["--interface", &format!("127.0.0.1:{}", lab.port_base())]);
+    let process = openadp_suite::Running::start(command)?;
+    process.wait_for("ready")?;
+    ensure!(value(&lab, TOKENS, "tokenDurationInHours")? == "26", "read");
+    ensure!(!lab.adpcli(&[&format!("{TOKENS}> set tokenDurationInHours 27")])?.status.success());
+    drop(read_only);
+    lab.administer(&[&format!("{TOKENS}> set tokenDurationInHours 28")])?;
+    ensure!(value(&lab, TOKENS, "tokenDurationInHours")? == "28", "written");
+    Ok(())
+}
+
 #[test]
 fn a_full_disk_refuses_changes_and_loses_none() -> Result<()> {
     let folder = tempfile::tempdir()?;

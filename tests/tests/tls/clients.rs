@@ -1,7 +1,7 @@
 //! Client certificates: by interface, by application, by name; anchors and revocation lists that change while it runs.
 
 use crate::{Authority, refused};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use openadp_suite::{Account, CtiClient, Lab};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -128,6 +128,60 @@ fn an_interface_may_want_certificates_of_all_but_an_application() -> Result<()> 
     Ok(())
 }
 
+/// `get -l` has what tells one anchor from another of the same name, as another program reads it from the file.
+fn more_of_an_anchor(bed: &Bed, authority: &Authority) -> Result<()> {
+    let read = authority.openssl(&[
+        "x509",
+        "-in",
+        "ca.crt",
+        "-noout",
+        "-serial",
+        "-fingerprint",
+        "-sha256",
+        "-enddate",
+        "-dateopt",
+        "iso_8601",
+    ])?;
+    let of = |name: &str| {
+        let line =
+            read.lines().find_map(|line| line.to_lowercase().starts_with(name).then(|| line.split_once('=')));
+        line.flatten()
+            .map(|(_, value)| value.trim().to_owned())
+            .with_context(|| format!("no {name} in {read}"))
+    };
+    let (serial, fingerprint, end) = (of("serial")?, of("sha256 fingerprint")?, of("notafter")?);
+    let printed = bed.lab.adpcli_with(&["-o", "json"], &[&format!("{AUTHENTICATION}/Trusts> get -l")])?;
+    let rows: serde_json::Value =
+        serde_json::from_slice(&printed.stdout).with_context(|| format!("{printed:?}"))?;
+    let text = rows.to_string();
+    let day = end.split_whitespace().next().unwrap_or_default();
+    ensure!(text.contains(&fingerprint), "{fingerprint}: {text}");
+    ensure!(text.to_uppercase().contains(&spaced(&serial)), "{serial}: {text}");
+    ensure!(
+        text.contains("Not After") && text.contains(day.split('-').next().unwrap_or_default()),
+        "{day}: {text}"
+    );
+    // For people: more than a terminal's width, so entry by entry there; the plain table stays as it is known.
+    let table = bed.run("Trusts> get -l")?;
+    ensure!(
+        table.contains(&fingerprint) && table.contains("SHA-256") && table.contains("3 entries found."),
+        "{table}"
+    );
+    ensure!(!bed.run("Trusts> get")?.contains("SHA-256"));
+    // Where there is no more to show, that is said.
+    let told = bed.lab.adpcli(&["ADP_CLI/Interface/Http/HttpServer> get -l"])?;
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    ensure!(told.status.code() == Some(2) && text.contains("-l is not possible"), "{text}");
+    Ok(())
+}
+
+/// A serial number with colons between its bytes.
+fn spaced(hexadecimal: &str) -> String {
+    let bytes: Vec<&str> =
+        (0..hexadecimal.len()).step_by(2).filter_map(|at| hexadecimal.get(at..at + 2)).collect();
+    bytes.join(":").to_uppercase()
+}
+
 #[test]
 fn anchors_come_from_files_with_several_and_only_good_ones() -> Result<()> {
     let bed = Bed::new(false)?;
@@ -147,6 +201,7 @@ fn anchors_come_from_files_with_several_and_only_good_ones() -> Result<()> {
     ] {
         ensure!(rows.iter().any(|shown| shown == row), "{row}: {shown}");
     }
+    more_of_an_anchor(&bed, &authority)?;
 
     let leaf = authority.issue("leaf.lab.invalid", "client", "rsa:2048", "9")?;
     let told = refused(&bed.lab, &format!("{AUTHENTICATION}/Trusts> updateTrust leaf {}", leaf.0.display()))?;

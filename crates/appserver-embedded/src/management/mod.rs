@@ -9,6 +9,7 @@ mod lists;
 mod messages;
 mod registrations;
 mod running;
+mod sip;
 mod subscribers;
 mod table;
 

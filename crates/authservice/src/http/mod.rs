@@ -163,6 +163,7 @@ impl Facts {
             source = %self.peer,
             caller = self.certificate.as_ref().and_then(|certificate| certificate.common_name.as_deref()),
             tracking_id = self.tracking_id,
+            notice = true,
         );
         metrics::counter!("authservice_rejected_total", "reason" => refusal.code()).increment(1);
         refuse(refusal, &self.tracking_id, self.no_challenge)
@@ -427,7 +428,7 @@ async fn ring(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     };
     match done.await {
         Ok(Some(text)) => {
-            tracing::info!(target: "audit", event = "keysGiven", source = %facts.peer, tracking_id = facts.tracking_id);
+            tracing::info!(target: "audit", event = "keysGiven", source = %facts.peer, tracking_id = facts.tracking_id, notice = true);
             answer::text(StatusCode::OK, "application/json", text)
         }
         Ok(None) => facts.refuse(&Refusal::Unavailable),

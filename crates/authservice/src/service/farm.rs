@@ -276,7 +276,7 @@ impl Farm {
                 return Err(NoKey::Busy);
             }
             let made = keystore.active_or(kind)?;
-            tracing::info!(target: "audit", event = "firstKey", kid = made.kid());
+            tracing::info!(target: "audit", event = "firstKey", kid = made.kid(), notice = true);
             drop(claim);
             Ok(())
         })
@@ -348,7 +348,7 @@ impl Farm {
         let imported =
             blocking(move || Ok(keystore.import(&text, ImportMode::Merge, Some(secret.expose()))?)).await?;
         if imported.changed {
-            tracing::info!(target: "audit", event = "keysFetched", peer, keys = imported.added.join(" "));
+            tracing::info!(target: "audit", event = "keysFetched", peer, keys = imported.added.join(" "), notice = true);
         }
         Ok(())
     }
@@ -466,7 +466,7 @@ impl Farm {
         });
         if let Some(key) = newer.filter(|key| self.held_by_all(&key.kid)) {
             let (keystore, kid) = (self.0.keystore.clone(), key.kid.clone());
-            tracing::info!(target: "audit", event = "keyPromoted", kid, peer);
+            tracing::info!(target: "audit", event = "keyPromoted", kid, peer, notice = true);
             blocking(move || Ok(keystore.promote(&kid)?)).await?;
         }
         Ok(())
@@ -492,10 +492,10 @@ impl Farm {
                 KEY_NOT_ROTATED.clear(&[]);
             }
             Ok(Scheduled::Generated(kid)) => {
-                tracing::info!(target: "audit", event = "keyGenerated", kid, by = "schedule");
+                tracing::info!(target: "audit", event = "keyGenerated", kid, by = "schedule", notice = true);
             }
             Ok(Scheduled::Promoted(kid)) => {
-                tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule");
+                tracing::info!(target: "audit", event = "keyPromoted", kid, by = "schedule", notice = true);
             }
             Ok(Scheduled::Waiting(kid)) => {
                 KEY_NOT_SHARED

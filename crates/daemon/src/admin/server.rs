@@ -415,7 +415,7 @@ fn blocking(request: Request, asked: &mut Asked) -> Result<Content, Problems> {
     let after = store.current().revision();
     // Actions may have changed other files than the settings (a key ring), so they always wake the others.
     if after != before || matches!(content, Content::Action(_)) {
-        tracing::info!(revision = after, author = %author.0, "settings changed over the admin socket");
+        tracing::info!(revision = after, author = %author.0, notice = true, "settings changed over the admin socket");
         changed();
     }
     Ok(content)

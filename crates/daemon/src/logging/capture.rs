@@ -32,6 +32,8 @@ impl Fields {
         }
         if field.name() == "message" {
             self.message = value;
+        } else if field.name() == channels::NOTICE_FIELD {
+            // It is the line's severity.
         } else if self.all.len() < MAX_FIELDS {
             self.all.push((field.name(), value));
         }
@@ -87,6 +89,7 @@ where
         self.0.line(Line {
             at: SystemClock.now(),
             level: *metadata.level(),
+            notice: channels::is_notice(metadata),
             channel: channels::channel(metadata.target()),
             target: metadata.target(),
             thread: std::thread::current().name().unwrap_or("-").to_owned(),

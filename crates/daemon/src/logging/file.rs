@@ -145,6 +145,7 @@ mod tests {
         Line {
             at: datetime!(2025-03-04 10:11:12.131 UTC),
             level: tracing::Level::INFO,
+            notice: false,
             channel: "AccessLog",
             target: "access",
             thread: "main".to_owned(),

@@ -13,7 +13,7 @@ mod output;
 mod settings;
 
 pub(crate) use capture::Capture;
-pub(crate) use channels::directives;
+pub(crate) use channels::{Filter, Severities};
 pub(crate) use output::{Config, Outputs};
 pub(crate) use settings::{CONTEXTS, check};
 pub use settings::{FileOutput, JournaldOutput, SyslogOutput};
@@ -25,6 +25,8 @@ use time::OffsetDateTime;
 pub(crate) struct Line {
     pub(crate) at: OffsetDateTime,
     pub(crate) level: tracing::Level,
+    /// Whether it is of the severity between a warning and what else happens.
+    pub(crate) notice: bool,
     pub(crate) channel: &'static str,
     pub(crate) target: &'static str,
     pub(crate) thread: String,
@@ -36,6 +38,9 @@ pub(crate) struct Line {
 impl Line {
     /// The severity's name, as the settings have it.
     pub(crate) fn severity(&self) -> &'static str {
+        if self.notice {
+            return channels::NOTICE;
+        }
         channels::SEVERITIES
             .iter()
             .find(|(_, level)| level.eq_ignore_ascii_case(self.level.as_str()))

@@ -24,6 +24,7 @@ fn severity(line: &Line) -> u8 {
     match line.level {
         tracing::Level::ERROR => 3,
         tracing::Level::WARN => 4,
+        tracing::Level::INFO if line.notice => 5,
         tracing::Level::INFO => 6,
         _ => 7,
     }
@@ -216,6 +217,7 @@ mod tests {
         Line {
             at: datetime!(2025-03-04 10:11:12.131 UTC),
             level: tracing::Level::WARN,
+            notice: false,
             channel: "TLS",
             target: "openadp_tls",
             thread: "main".to_owned(),

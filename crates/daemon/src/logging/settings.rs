@@ -3,7 +3,7 @@
 use openadp_settings::{Context, Kind, Parameter, Problem, Settings, Snapshot, Tree, context};
 use std::net::SocketAddr;
 
-const SEVERITY_NAMES: &[&str] = &["Error", "Warn", "Info", "FieldDebug", "Debug"];
+const SEVERITY_NAMES: &[&str] = &["Error", "Warn", "Notice", "Info", "FieldDebug", "Debug"];
 
 macro_rules! input_channels {
     ($( $(#[doc = $doc:literal])+ $name:ident: $path:literal, $aliases:expr, $rows:expr; )*) => {
@@ -15,8 +15,8 @@ macro_rules! input_channels {
                     pub name: String = Parameter::new("name", Kind::text(1, 80)).header("Name").key().left();
                     /// Whether its lines are logged.
                     pub enabled: bool = Parameter::new("enabled", Kind::Boolean).header("Enabled").default("true");
-                    /// The least severe lines that are logged; without it the level of System/Logging. What is called Notice elsewhere
-                    /// is Info here.
+                    /// The least severe lines that are logged; without it the level of System/Logging. Notice has what changes how
+                    /// the node serves and who was refused, without the lines of every request that Info has.
                     pub severity: Option<String> =
                         Parameter::new("severity", Kind::Choice(SEVERITY_NAMES)).header("Severity");
                 }

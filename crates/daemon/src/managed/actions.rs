@@ -5,6 +5,7 @@ use super::{
     archive, folder, same_path,
 };
 use crate::lock::{LOCKED, NodeLock, UNLOCKED};
+use crate::maintenance::{Relation, Release};
 use openadp_settings::{
     Action, ActionContext, ActionOutput, Edit, Kind, Parameter, Problem, Problems, Settings,
 };
@@ -100,15 +101,28 @@ pub(super) const ACTIONS: &[Action] = &[
     },
     Action {
         name: "set",
-        help: "Sets the active version of an application: an active or deployed archive gives its context path to another \
-               version of it, in one step. A built-in application has the version of the build.",
+        help: "Sets the active version. Of an application: an active or deployed archive gives its context path to another \
+               version of it, in one step; a built-in application has the version of the build. Of the server: it has the \
+               version of the build too, so another one is refused, with what installs it.",
         arguments: &[
             Parameter::new("what", Kind::Choice(&["activeSoftwareVersion"]))
                 .mandatory()
                 .help("What is set: the active version."),
-            WHAT,
-            NAME,
+            Parameter::new("object", Kind::Choice(&["application", "server"]))
+                .mandatory()
+                .help("The server, or one of its applications."),
+            Parameter::new("name", Kind::text(1, 80))
+                .mandatory()
+                .help("Name of the application, as get shows it, or type of the server: ADP."),
             VERSION,
+            Parameter::new("revert", Kind::text(0, 20))
+                .default("")
+                .mandatory()
+                .help("Of a server: going back to it."),
+            Parameter::new("backup", Kind::text(0, 255))
+                .default("")
+                .mandatory()
+                .help("Of a server that goes back: from which backup."),
         ],
         run: set_version,
     },
@@ -469,8 +483,27 @@ fn uninstall(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done 
     done(Vec::new(), vec![Edit::Delete { context: ManagedObjects::CONTEXT.full_path(), key }], Vec::new())
 }
 
+/// A server of this suite is one program: another version of it comes with another package.
+fn set_server(context: &ActionContext<'_>, kind: &str, version: &str) -> Done {
+    const TYPES: [&str; 3] = ["ADP", "XSP", "PS"];
+    if !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+        let reason = format!("{} is no type of this server", kind.escape_debug());
+        return Err(refused(context, reason).parameter("name").hint("ADP").into());
+    }
+    let same = Release::parse(version).is_some_and(|release| release.relation() == Relation::Same);
+    if same {
+        return as_it_was(this_build());
+    }
+    let reason = format!("{}: another release comes with its own package", this_build());
+    let hint = format!("Maintenance/Tools upgradeCheck {} shows what it would meet", version.escape_debug());
+    Err(refused(context, reason).parameter("version").hint(hint).into())
+}
+
 fn set_version(context: &ActionContext<'_>, arguments: &[Option<String>]) -> Done {
     let (name, version) = (argument(arguments, 2), argument(arguments, 3));
+    if argument(arguments, 1) == "server" {
+        return set_server(context, name, version);
+    }
     if built_in(name).is_some() {
         return as_it_was(this_build());
     }

@@ -61,10 +61,13 @@ context! {
             let locked = snapshot.get::<crate::NodeLock>().state == crate::lock::LOCKED;
             locked.then(|| "This node is locked; unlock lets it serve again.".to_owned())
         })
-        .confirmed(&[(
-            "lock",
-            "The node goes out of service: its health check fails, then new work is refused, then what is open is ended.",
-        )])
+        .confirmed(&[
+            (
+                "lock",
+                "The node goes out of service: its health check fails, then new work is refused, then what is open is ended.",
+            ),
+            ("set", "Another version answers at the context path of the present one, at once."),
+        ])
         .actions(actions::ACTIONS) => {
         /// Name of the application.
         pub name: String = Parameter::new("name", Kind::text(1, 80)).header("Name").key().left();
@@ -114,6 +117,11 @@ impl ManagedObjects {
             Some(built_in) => Some(built_in.path),
             None => Some(self.context_path.as_str()).filter(|path| !path.is_empty()),
         }
+    }
+
+    /// Whether its paths answer 503 because it was stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.status == STOPPED
     }
 
     /// The version that operators see.

@@ -84,6 +84,8 @@ pub(crate) const COUNTED: &[Counted] = counted! {
     "nps_pushes_waiting": "Pushes that wait for their turn",
     "nps_retries_total": "Pushes that were tried again",
     "nps_token_failures_total": "Access tokens that could not be had",
+    "open_client_connections_total": "Clients of OpenClientServer, by what became of them",
+    "scheduler_tasks_total": "Tasks of the scheduler that this process did, by result",
     "snmp_traps_total": "Traps of alarms, by result",
     "stale_accounts_total": "Times that what was known of an account was used, since the application server could not say",
     "tls_configurations_built_total": "TLS configurations made after changes of settings",
@@ -152,7 +154,7 @@ components! {
     /// Counters of the push server.
     NpsCounters: "Monitoring/PM/NotificationPushServer", &["nps_"];
     /// Counters of every process.
-    SystemCounters: "Monitoring/PM/System", &["alarms_", "log_", "node_", "snmp_"];
+    SystemCounters: "Monitoring/PM/System", &["alarms_", "log_", "node_", "open_client_", "scheduler_", "snmp_"];
     /// Counters of the web container.
     WebContainerCounters: "Monitoring/PM/WebContainer", &["http_"];
     /// Counters of Xsi-Actions and Xsi-Events.

@@ -150,8 +150,8 @@ fn write_probe(data_dir: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// Free mebibytes.
-fn room(data_dir: &Path) -> io::Result<u64> {
+/// Free mebibytes of the file system of the data directory.
+pub(crate) fn room(data_dir: &Path) -> io::Result<u64> {
     let system = rustix::fs::statvfs(data_dir)?;
     Ok(system.f_bavail.saturating_mul(system.f_frsize) / (1024 * 1024))
 }

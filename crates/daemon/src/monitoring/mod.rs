@@ -10,5 +10,6 @@ mod traps;
 
 pub use alarms::{AlarmMonitoring, AlarmsTable, live_lines};
 pub(crate) use counters::{COMPONENTS, describe};
-pub(crate) use keeper::{Keeper, changed};
+pub(crate) use keeper::{Keeper, changed, room};
 pub use report::Report;
+pub(crate) use report::load_and_memory;

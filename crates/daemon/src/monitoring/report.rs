@@ -9,14 +9,24 @@ use std::collections::BTreeMap;
 context! {
     /// How much there is to do now. Monitoring/PM has the counters since the start.
     pub struct Report = Context::actions_only(Tree::Adp, "Monitoring/Report")
-        .action_needs(&[("qcurrent", Rights::View)])
-        .actions(&[Action {
-            name: "qcurrent",
-            help: "Shows the load now: of the machine, and of all processes of the installation together.",
-            arguments: &[],
-            run: qcurrent,
-        }]) => {}
+        .action_needs(&[("qcurrent", Rights::View), ("healthmon", Rights::View)])
+        .actions(ACTIONS) => {}
 }
+
+const ACTIONS: &[Action] = &[
+    Action {
+        name: "qcurrent",
+        help: "Shows the load now: of the machine, and of all processes of the installation together.",
+        arguments: &[],
+        run: qcurrent,
+    },
+    Action {
+        name: "healthmon",
+        help: "Shows how the installation is now, on one page: what the task healthmon of Maintenance/Scheduler reports.",
+        arguments: &[],
+        run: healthmon,
+    },
+];
 
 /// What is shown of the processes, and the gauge that has it.
 const GAUGES: &[(&str, &str)] = &[
@@ -40,6 +50,18 @@ fn machine(load: &str, memory: &str) -> (String, String) {
     (load.split(' ').next().unwrap_or_default().to_owned(), used().unwrap_or_default())
 }
 
+/// The load of the last minute and the memory in use in percent; empty where the machine does not tell.
+pub(crate) fn load_and_memory() -> (String, String) {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    machine(&read("/proc/loadavg"), &read("/proc/meminfo"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "commands may be refused")]
+fn healthmon(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
+    let (_, lines) = crate::scheduler::page(context.data_dir, context.snapshot, context.now);
+    Ok(ActionOutput { lines, query: true, ..ActionOutput::default() })
+}
+
 fn qcurrent(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionOutput, Problems> {
     let mut processes = discover(context.data_dir);
     if processes.is_empty() {
@@ -57,9 +79,7 @@ fn qcurrent(context: &ActionContext<'_>, _: &[Option<String>]) -> Result<ActionO
             }
         }
     }
-    // A machine that does not tell has an empty value.
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let (load, memory) = machine(&read("/proc/loadavg"), &read("/proc/meminfo"));
+    let (load, memory) = load_and_memory();
     let mut lines = vec![
         format!("  processes = {}", processes.len()),
         format!("  loadAverage = {load}"),

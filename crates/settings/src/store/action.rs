@@ -77,28 +77,7 @@ impl Store {
             .iter()
             .find(|candidate| candidate.name.eq_ignore_ascii_case(action))
             .ok_or_else(|| Problem::new(path.clone(), format!("there is no command {action} here")))?;
-        if arguments.len() > action.arguments.len() {
-            return Err(Problem::new(path, "too many arguments").into());
-        }
-        let mut checked = Vec::with_capacity(action.arguments.len());
-        let mut problems = Vec::new();
-        for (index, parameter) in action.arguments.iter().enumerate() {
-            let given = arguments.get(index).cloned().flatten().filter(|text| !text.is_empty());
-            let problem = |reason: String| Problem::new(path.clone(), reason).parameter(parameter.name);
-            match given {
-                Some(word) => match parameter.kind.parse(&word) {
-                    Ok(word) => checked.push(Some(word)),
-                    Err(reason) => problems.push(problem(reason)),
-                },
-                None if parameter.role == crate::Role::Attribute || parameter.default.is_some() => {
-                    checked.push(parameter.default.map(str::to_owned));
-                }
-                None => problems.push(problem("Mandatory parameter missing".to_owned())),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
+        let checked = action.checked(&path, arguments)?;
         let snapshot = self.current();
         let context = ActionContext {
             snapshot: &snapshot,

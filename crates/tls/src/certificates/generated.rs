@@ -70,7 +70,7 @@ pub(crate) fn generated(
     let issued = self_signed(&all, key_type)?;
     write_atomically(&key_path, issued.key_pem.as_bytes(), 0o600)?;
     write_atomically(&certificate_path, issued.certificate_pem.as_bytes(), 0o644)?;
-    tracing::info!(%interface, key_type = key_type.name(), "self-signed certificate made");
+    tracing::info!(%interface, key_type = key_type.name(), notice = true, "self-signed certificate made");
     kept_pair(&certificate_path, &key_path).ok_or(AuthorityError::Unusable { path: certificate_path })
 }
 
