@@ -76,6 +76,11 @@ assert len(everybody) == len(description["subscribers"]), len(everybody)
 found = caller.directory("Enterprise", last_name=f"*{bo['user_id'].split('@')[0].split('.')[1]}*/i")
 assert [entry["userId"]["$"] for entry in found] == [bo["user_id"]], found
 assert caller.directory("Group", first_name="Nobody") == []
+assert caller.directory("Personal") == []
+either = caller.directory("Enterprise", extension=alice["extension"], user_id=bo["user_id"], any_match=True)
+assert {entry["userId"]["$"] for entry in either} == {alice["user_id"], bo["user_id"]}, either
+both = caller.directory("Enterprise", extension=alice["extension"], user_id=bo["user_id"])
+assert both == [], both
 
 # --- events: a channel, an enterprise-wide subscription ---
 client.srvlookup.lookup = lambda *_: [SimpleNamespace(host=endpoints()["xsi_domain"])]

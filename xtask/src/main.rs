@@ -46,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "webcontainer",
         ],
     ),
-    ("xsi", &["appserver", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
+    ("xsi", &["appserver", "outgoing", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     // cti is no HTTP application; it shares the container's one authenticator
     ("cti", &["appserver", "listener", "settings", "webcontainer", "xsi-api", "xsi-schema"]),
     ("dms", &["alarms", "appserver", "identity", "outgoing", "settings", "tls", "webcontainer"]),

@@ -305,4 +305,20 @@ impl Credentials for Accounts {
     async fn revoke_tokens(&self, user: Option<&UserId>) -> PortResult<()> {
         revoke(&self.shared.db, user).await
     }
+
+    async fn change_password(&self, user: &UserId, old: Option<&str>, new: &str) -> PortResult<()> {
+        if let Some(old) = old {
+            match self.verify_password(user, old).await {
+                // Whoever must change an expired one knows it.
+                Ok(_) | Err(PortError::PasswordExpired { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            if old == new {
+                let reason = "is the old one".to_owned();
+                return Err(PortError::Invalid { field: "newPassword", reason });
+            }
+        }
+        let new = openadp_settings::Secret::new(new);
+        crate::Provisioning::new(self.shared.clone()).set_password(user, &new).await
+    }
 }

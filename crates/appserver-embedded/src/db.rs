@@ -170,6 +170,8 @@ impl Db {
             step(4, "device_addresses", include_str!("../migrations/0004_device_addresses.sql")),
             step(5, "events", include_str!("../migrations/0005_events.sql")),
             step(6, "calls", include_str!("../migrations/0006_calls.sql")),
+            step(7, "directories", include_str!("../migrations/0007_directories.sql")),
+            step(9, "messages", include_str!("../migrations/0009_messages.sql")),
         ];
         Migrator::with_migrations(migrations)
             .run(&write)

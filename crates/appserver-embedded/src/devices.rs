@@ -10,8 +10,8 @@ use openadp_appserver::{
     AccessDevice, DeviceCredentials, DeviceFile, DeviceLevel, Devices, FileChallenge, FileCredentials,
     FileDecision, FileRequest, PortError, PortResult, UserId,
 };
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -372,16 +372,16 @@ impl Devices for DeviceFiles {
             .await
             .map_err(fault)?;
         found.ok_or(PortError::NotFound { what: "user" })?;
-        let rows: Vec<(String, String, String, String, String, String, Vec<u8>)> = sqlx::query_as(
-            "SELECT d.name, d.level, d.device_type, d.line_port, t.uri, d.user_name, d.password FROM devices d \
-             JOIN device_types t USING (device_type) WHERE d.user_id = ? ORDER BY d.device_id",
+        let rows: Vec<(String, String, String, String, String, String, Vec<u8>, bool)> = sqlx::query_as(
+            "SELECT d.name, d.level, d.device_type, d.line_port, t.uri, d.user_name, d.password, \
+             d.allow_termination FROM devices d JOIN device_types t USING (device_type) WHERE d.user_id = ? ORDER BY d.device_id",
         )
         .bind(user.as_str())
         .fetch_all(&mut *tx)
         .await
         .map_err(fault)?;
         rows.into_iter()
-            .map(|(name, level, device_type, line_port, uri, user_name, password)| {
+            .map(|(name, level, device_type, line_port, uri, user_name, password, allow_termination)| {
                 let credentials = if access.allow_credential_read_out {
                     let password = self.open(seal::DEVICE_PASSWORD, &user_name, &password)?;
                     Some(DeviceCredentials { user_name, password: password.to_string() })
@@ -401,9 +401,28 @@ impl Devices for DeviceFiles {
                     line_port,
                     type_url,
                     credentials,
+                    allow_termination,
                 })
             })
             .collect()
+    }
+
+    async fn allow_termination(&self, user: &UserId, line_port: &str, allow: bool) -> PortResult<()> {
+        let mut tx = self.shared.db.begin().await?;
+        let changed = sqlx::query(
+            "UPDATE devices SET allow_termination = ? WHERE user_id = ? AND lower(line_port) = lower(?)",
+        )
+        .bind(allow)
+        .bind(user.as_str())
+        .bind(line_port)
+        .execute(tx.conn())
+        .await
+        .map_err(fault)?;
+        if changed.rows_affected() == 0 {
+            return Err(PortError::NotFound { what: "device" });
+        }
+        choose_line(&mut tx, user).await?;
+        tx.commit().await
     }
 
     async fn file(&self, request: &FileRequest) -> PortResult<FileDecision> {
@@ -439,6 +458,33 @@ impl Devices for DeviceFiles {
             _ => Ok(challenge),
         }
     }
+}
+
+/// Makes the first device where calls may end the one that they are on; the first of all where there is none.
+pub(crate) async fn choose_line(tx: &mut WriteTx, user: &UserId) -> PortResult<()> {
+    sqlx::query(
+        "UPDATE users SET line_port = (SELECT line_port FROM devices WHERE user_id = ?1 \
+         ORDER BY allow_termination DESC, device_id LIMIT 1) WHERE user_id = ?1",
+    )
+    .bind(user.as_str())
+    .execute(tx.conn())
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+/// Whether calls may end at any device of a subscriber. Who has none is reached all the same: the server knows devices, not
+/// all that rings.
+pub(crate) async fn takes_calls(conn: &mut SqliteConnection, user: &UserId) -> PortResult<bool> {
+    let (takes,): (bool,) = sqlx::query_as(
+        "SELECT NOT EXISTS (SELECT 1 FROM devices WHERE user_id = ?1) \
+         OR EXISTS (SELECT 1 FROM devices WHERE user_id = ?1 AND allow_termination)",
+    )
+    .bind(user.as_str())
+    .fetch_one(conn)
+    .await
+    .map_err(fault)?;
+    Ok(takes)
 }
 
 /// The folder that operators set for a device type.

@@ -20,6 +20,7 @@ mod feed;
 mod late;
 mod logins;
 mod management;
+mod messages;
 mod outbox;
 mod overload;
 mod password;
@@ -39,17 +40,18 @@ pub mod upkeep;
 mod workers;
 
 pub use db::OpenError;
+pub use directory::PhoneListOwner;
 pub use management::{
-    Administrators, Calls, ChannelSets, Channels, Contacts, Diag, Events, Groups, IpDeviceMgmt,
-    ServiceProviders, Subscriptions, Users,
+    Administrators, Calls, ChannelSets, Channels, Contacts, CustomDirectories, Diag, Events, Groups,
+    IpDeviceMgmt, PhoneLists, ServiceProviders, Subscriptions, Users, VoiceMail,
 };
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use proxy_policy::{HeaderPolicy, OptionTagPolicy, ProxyRule};
 pub use push_sender::{PushSendError, PushSender};
 pub use revocation::LongLivedTokens;
 pub use settings::{
-    AllowedApplication, CallEngine, DeviceAccess, EventLimits, EventRetention, MODULE,
-    NotificationPushServer, PasswordRules, PushNotification, SignIn,
+    AllowedApplication, CallEngine, DeviceAccess, DirectoryLimits, EventLimits, EventRetention, MODULE,
+    MailboxLimits, NotificationPushServer, PasswordRules, PushNotification, SignIn,
 };
 pub use tree::{
     ActivatableFeature, Das, DeviceType, Dns, DnsExecution, DnsProvisioning, Ims, IntegratedImp,
@@ -101,7 +103,9 @@ pub(crate) struct Shared {
     pub(crate) verified: credentials::Verified,
     pub(crate) call_engine: Live<CallEngine>,
     pub(crate) device_access: Live<DeviceAccess>,
+    pub(crate) directory_limits: Live<DirectoryLimits>,
     pub(crate) event_limits: Live<EventLimits>,
+    pub(crate) mailbox_limits: Live<MailboxLimits>,
     pub(crate) messaging: Live<IntegratedImp>,
     pub(crate) messaging_active: Live<IntegratedImpDefaults>,
     pub(crate) overload: overload::Overload,
@@ -127,7 +131,9 @@ impl Shared {
             verified,
             call_engine: settings.live(),
             device_access: settings.live(),
+            directory_limits: settings.live(),
             event_limits: settings.live(),
+            mailbox_limits: settings.live(),
             messaging: settings.live(),
             messaging_active: settings.live(),
             overload: overload::Overload::new(settings.live()),
@@ -152,6 +158,7 @@ impl EmbeddedApplicationServer {
         let push_sender = options.push_sender.clone();
         let shared = Shared::open(options).await?;
         let ship = async {
+            directory::fill(&shared).await?;
             let mut tx = shared.db.begin().await?;
             devices::ship(&mut tx).await?;
             tx.commit().await
@@ -180,6 +187,7 @@ impl EmbeddedApplicationServer {
             feed: Arc::new(feed::Feed { shared: shared() }),
             subscriptions: Arc::new(subscriptions::Subscriptions { shared: shared() }),
             devices: Arc::new(devices::DeviceFiles { shared: shared() }),
+            messages: Arc::new(messages::Mailboxes { shared: shared() }),
             push: Arc::new(push::Registrations { shared: shared() }),
             clock: self.shared.clock.clone(),
         }

@@ -1,8 +1,11 @@
 //! Provisioning: what an administrator creates. Used by the lab and by tests; every operation can be repeated.
 
 use crate::db::{fault, json};
+use crate::directory::{self, Entries, PhoneListOwner};
 use crate::{Shared, events, seal};
-use openadp_appserver::{AdminLevel, DeviceLevel, Event, PortError, PortResult, ServiceKind, UserId};
+use openadp_appserver::{
+    AdminLevel, DeviceLevel, Event, PhoneListEntry, PortError, PortResult, ServiceKind, UserId,
+};
 use openadp_settings::Secret;
 use std::sync::Arc;
 
@@ -109,12 +112,12 @@ pub struct Provisioning {
     shared: Arc<Shared>,
 }
 
-fn invalid(field: &'static str, reason: impl Into<String>) -> PortError {
+pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> PortError {
     PortError::Invalid { field, reason: reason.into() }
 }
 
 /// Text of at most `max` characters without control characters (dms.md section 3 and cli.md use 80 and 161).
-fn check(field: &'static str, text: &str, max: usize) -> PortResult<()> {
+pub(crate) fn check(field: &'static str, text: &str, max: usize) -> PortResult<()> {
     if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
         return Err(invalid(field, format!("1 to {max} characters without control characters")));
     }
@@ -122,7 +125,7 @@ fn check(field: &'static str, text: &str, max: usize) -> PortResult<()> {
 }
 
 /// A constraint that the change would break, told as a conflict.
-fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
+pub(crate) fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
     move |error| match &error {
         sqlx::Error::Database(database) if database.is_unique_violation() => PortError::Conflict { what },
         sqlx::Error::Database(database) if database.is_foreign_key_violation() => {
@@ -176,36 +179,36 @@ impl Provisioning {
     /// # Errors
     /// `Invalid`, `NotFound` for an unknown group, `Conflict` when the number or extension is somebody else's.
     pub async fn put_subscriber(&self, subscriber: &NewSubscriber) -> PortResult<()> {
-        let s = subscriber;
-        check("userId", s.user_id.as_str(), 161)?;
-        check("firstName", &s.first_name, 30)?;
-        check("lastName", &s.last_name, 30)?;
-        if let Some(number) = &s.number {
-            let digits = number.strip_prefix('+').unwrap_or_default();
-            if !(3..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(invalid("number", "+ and 3 to 15 digits"));
-            }
-        }
-        if let Some(extension) = &s.extension
-            && (!(1..=20).contains(&extension.len()) || !extension.bytes().all(|b| b.is_ascii_digit()))
-        {
-            return Err(invalid("extension", "1 to 20 digits"));
-        }
-        let optional = [
-            ("mobile", &s.mobile),
-            ("emailAddress", &s.email_address),
-            ("title", &s.title),
-            ("department", &s.department),
-            ("timeZone", &s.time_zone),
-        ];
-        for (field, value) in optional {
-            value.as_ref().map_or(Ok(()), |text| check(field, text, 161))?;
-        }
-        if !s.country_code.bytes().all(|b| b.is_ascii_digit()) || !(1..=3).contains(&s.country_code.len()) {
-            return Err(invalid("countryCode", "1 to 3 digits"));
-        }
-        let phc = self.first_password(&s.user_id, &s.password).await?;
+        check_subscriber(subscriber)?;
+        let phc = self.first_password(&subscriber.user_id, &subscriber.password).await?;
         let mut tx = self.shared.db.begin().await?;
+        Self::write_subscriber(&mut tx, subscriber, phc).await?;
+        tx.commit().await
+    }
+
+    /// Creates many subscribers at once, all or none. All that are new get the password of the first, which is hashed once:
+    /// for test installations, where hashing a password for each would take hours.
+    ///
+    /// # Errors
+    /// As of [`put_subscriber`](Self::put_subscriber).
+    pub async fn put_subscribers(&self, subscribers: &[NewSubscriber]) -> PortResult<()> {
+        let Some(first) = subscribers.first() else { return Ok(()) };
+        subscribers.iter().try_for_each(check_subscriber)?;
+        Self::check_password(&first.password)?;
+        let phc = self.shared.hasher.hash(first.password.expose()).await?;
+        let mut tx = self.shared.db.begin().await?;
+        for subscriber in subscribers {
+            Self::write_subscriber(&mut tx, subscriber, Some(phc.clone())).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Writes a subscriber that was checked.
+    async fn write_subscriber(
+        tx: &mut crate::db::WriteTx,
+        s: &NewSubscriber,
+        phc: Option<String>,
+    ) -> PortResult<()> {
         sqlx::query(
             "INSERT INTO users (user_id, provider, group_id, first_name, last_name, number, extension, country_code, \
              mobile, email, title, department, time_zone, line_port) \
@@ -232,8 +235,8 @@ impl Provisioning {
         .execute(tx.conn())
         .await
         .map_err(conflict("number, extension or group"))?;
-        Self::store_first_password(&mut tx, &s.user_id, phc).await?;
-        tx.commit().await
+        Self::store_first_password(tx, &s.user_id, phc).await?;
+        directory::put(tx, &s.user_id).await
     }
 
     /// Gives an account another id to sign in with, beside those that it has.
@@ -338,10 +341,13 @@ impl Provisioning {
         Self::check_password(password)?;
         let phc = self.shared.hasher.hash(password.expose()).await?;
         let mut tx = self.shared.db.begin().await?;
+        let now = tx.now;
         let changed = sqlx::query(
-            "UPDATE credentials SET phc = ?, version = version + 1, failures = 0, locked_until = NULL WHERE user_id = ?",
+            "UPDATE credentials SET phc = ?, version = version + 1, failures = 0, locked_until = NULL, \
+             expires_at = iif(expires_at <= ?, NULL, expires_at) WHERE user_id = ?",
         )
         .bind(phc)
+        .bind(now)
         .bind(user.as_str())
         .execute(tx.conn())
         .await
@@ -424,6 +430,54 @@ impl Provisioning {
         tx.commit().await
     }
 
+    /// Adds entries to a phone list, or changes the numbers of those that are there; all or none.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound` for an unknown owner, `LimitReached` where the list would grow beyond its bound.
+    pub async fn put_phone_entries(
+        &self,
+        owner: &PhoneListOwner,
+        entries: &[PhoneListEntry],
+    ) -> PortResult<()> {
+        Entries { shared: &self.shared }.put(owner, entries).await
+    }
+
+    /// Takes an entry out of a phone list.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn remove_phone_entry(&self, owner: &PhoneListOwner, name: &str) -> PortResult<()> {
+        Entries { shared: &self.shared }.remove(owner, name).await
+    }
+
+    /// Makes a custom contact directory of a group, or puts a subscriber of the same enterprise into it.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound` for an unknown group or subscriber.
+    pub async fn put_custom_directory(
+        &self,
+        provider: &str,
+        group: &str,
+        name: &str,
+        member: Option<&UserId>,
+    ) -> PortResult<()> {
+        Entries { shared: &self.shared }.put_custom(provider, group, name, member).await
+    }
+
+    /// Takes a subscriber out of a custom contact directory or, without one, deletes the directory.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn remove_custom_directory(
+        &self,
+        provider: &str,
+        group: &str,
+        name: &str,
+        member: Option<&UserId>,
+    ) -> PortResult<()> {
+        Entries { shared: &self.shared }.remove_custom(provider, group, name, member).await
+    }
+
     /// Creates a device or changes it; the passwords are kept encrypted, because its files hold them.
     ///
     /// # Errors
@@ -474,15 +528,7 @@ impl Provisioning {
         .execute(tx.conn())
         .await
         .map_err(conflict("device user name or device type"))?;
-        // The first device is the one that calls are on.
-        sqlx::query(
-            "UPDATE users SET line_port = (SELECT line_port FROM devices WHERE user_id = ?1 ORDER BY device_id LIMIT 1) \
-             WHERE user_id = ?1",
-        )
-        .bind(d.user_id.as_str())
-        .execute(tx.conn())
-        .await
-        .map_err(fault)?;
+        crate::devices::choose_line(&mut tx, &d.user_id).await?;
         tx.commit().await
     }
 
@@ -537,6 +583,38 @@ impl Provisioning {
         .map_err(fault)?;
         tx.commit().await
     }
+}
+
+/// Whether a subscriber can be stored as it is.
+fn check_subscriber(s: &NewSubscriber) -> PortResult<()> {
+    check("userId", s.user_id.as_str(), 161)?;
+    check("firstName", &s.first_name, 30)?;
+    check("lastName", &s.last_name, 30)?;
+    if let Some(number) = &s.number {
+        let digits = number.strip_prefix('+').unwrap_or_default();
+        if !(3..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(invalid("number", "+ and 3 to 15 digits"));
+        }
+    }
+    if let Some(extension) = &s.extension
+        && (!(1..=20).contains(&extension.len()) || !extension.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err(invalid("extension", "1 to 20 digits"));
+    }
+    let optional = [
+        ("mobile", &s.mobile),
+        ("emailAddress", &s.email_address),
+        ("title", &s.title),
+        ("department", &s.department),
+        ("timeZone", &s.time_zone),
+    ];
+    for (field, value) in optional {
+        value.as_ref().map_or(Ok(()), |text| check(field, text, 161))?;
+    }
+    if !s.country_code.bytes().all(|b| b.is_ascii_digit()) || !(1..=3).contains(&s.country_code.len()) {
+        return Err(invalid("countryCode", "1 to 3 digits"));
+    }
+    Ok(())
 }
 
 /// How a level is stored.

@@ -97,6 +97,27 @@ context! {
 }
 
 context! {
+    /// Bounds of directories.
+    pub struct DirectoryLimits = Context::single(Tree::As, "System/Directories") => {
+        /// Most entries of one phone list, whosever it is.
+        pub maximum_phone_list_entries: u32 =
+            Parameter::new("maximumPhoneListEntries", Kind::integer(1, 200_000)).default("30000").unit("entries");
+    }
+}
+
+context! {
+    /// Bounds of mailboxes.
+    pub struct MailboxLimits = Context::single(Tree::As, "Service/VoiceMsg/Mailbox") => {
+        /// Most messages of one mailbox; who calls then cannot leave another.
+        pub maximum_messages: u32 =
+            Parameter::new("maximumMessages", Kind::integer(1, 1_000)).default("100").unit("messages");
+        /// Most bytes of one message's recording. WAV as it is made here has 8000 a second.
+        pub maximum_message_bytes: usize =
+            Parameter::new("maximumMessageBytes", Kind::integer(1_000, 16_000_000)).default("2000000").unit("bytes");
+    }
+}
+
+context! {
     /// How long the ordered event feed keeps events for readers that fell behind.
     pub struct EventRetention = Context::single(Tree::As, "System/EventFeed") => {
         /// Age at which events are discarded.
@@ -155,6 +176,8 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         AllowedApplication::CONTEXT,
         DeviceAccess::CONTEXT,
         CallEngine::CONTEXT,
+        DirectoryLimits::CONTEXT,
+        MailboxLimits::CONTEXT,
         EventRetention::CONTEXT,
         EventLimits::CONTEXT,
         PasswordRules::CONTEXT,
@@ -181,11 +204,14 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         crate::OptionTagPolicy::CONTEXT,
         management::Administrators::CONTEXT,
         management::Contacts::CONTEXT,
+        management::CustomDirectories::CONTEXT,
         management::Diag::CONTEXT,
         management::Groups::CONTEXT,
         management::IpDeviceMgmt::CONTEXT,
+        management::PhoneLists::CONTEXT,
         management::ServiceProviders::CONTEXT,
         management::Users::CONTEXT,
+        management::VoiceMail::CONTEXT,
     ])
     .checks(&[tree::check, crate::proxy_policy::check]);
 

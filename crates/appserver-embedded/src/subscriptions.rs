@@ -16,7 +16,8 @@ pub(crate) struct Subscriptions {
 }
 
 type ChannelRow = (String, String, String, Option<String>, i64, i64, Option<i64>, String);
-type SubscriptionRow = (String, String, String, String, String, String, Option<i64>, i64, String);
+type SubscriptionRow =
+    (String, String, String, String, String, String, Option<i64>, i64, String, Option<String>);
 
 fn channel(row: ChannelRow) -> PortResult<ChannelRecord> {
     let (channel_id, channel_set_id, owner, application_id, priority, weight, expires_at, process) = row;
@@ -43,6 +44,7 @@ fn subscription(row: SubscriptionRow) -> PortResult<SubscriptionRecord> {
         expires_at,
         reserved,
         call_control,
+        http_contact,
     ) = row;
     Ok(SubscriptionRecord {
         subscription_id,
@@ -50,6 +52,7 @@ fn subscription(row: SubscriptionRow) -> PortResult<SubscriptionRecord> {
         target: serde_json::from_str(&target).map_err(unreadable)?,
         package,
         channel_set_id,
+        http_contact,
         application_id: Some(application_id).filter(|id| !id.is_empty()),
         call_control,
         expires_at,
@@ -218,7 +221,7 @@ impl EventSubscriptions for Subscriptions {
         if full {
             return Err(PortError::LimitReached { what: "subscriptions" });
         }
-        sqlx::query("INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(&record.subscription_id)
             .bind(&owner)
             .bind(&target)
@@ -228,6 +231,7 @@ impl EventSubscriptions for Subscriptions {
             .bind(record.expires_at)
             .bind(int(record.sequence_reserved))
             .bind(&record.call_control)
+            .bind(&record.http_contact)
             .execute(tx.conn())
             .await
             .map_err(fault)?;

@@ -167,4 +167,15 @@ pub trait Credentials: Send + Sync {
     /// # Errors
     /// `NotFound` when there is no such user.
     async fn revoke_tokens(&self, user: Option<&UserId>) -> PortResult<()>;
+
+    /// Changes a web password. With the old one given, it is checked first, and a wrong one counts as a failed login; without,
+    /// somebody who administers the account does it. What was verified with the old password is void at once.
+    ///
+    /// # Errors
+    /// `CredentialsRefused` for a wrong old password, `Invalid` for a new one that the rules do not allow, `NotFound`;
+    /// `NotAssigned` where passwords are changed elsewhere, which is what an adapter has that says nothing of it.
+    async fn change_password(&self, user: &UserId, old: Option<&str>, new: &str) -> PortResult<()> {
+        _ = (user, old, new);
+        Err(crate::PortError::NotAssigned { service: "Password Change" })
+    }
 }

@@ -477,6 +477,10 @@ pub struct CallLogEntry {
     pub time: i64,
     /// Id of the entry.
     pub call_log_id: String,
+    /// How an incoming call came here, the last redirection first.
+    pub redirections: Vec<Redirection>,
+    /// Where the user's own services, or the user, sent the call on to.
+    pub redirect: Option<Redirect>,
 }
 
 /// A page of one call log, newest first.

@@ -12,17 +12,24 @@
 
 mod calls;
 mod control;
+mod directories;
 mod events;
+mod messages;
 mod places;
 mod records;
 
 pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
 pub use control::{conferences, parking, pick_ups, recalls, recording};
+pub use directories::{custom_directories, directory, phone_lists};
 pub use events::{feed, request_ids, subscriptions, two_processes};
+pub use messages::messages;
 pub use places::{mailboxes, mobiles, places, searches, selections};
-pub use records::{credentials, devices, directory, garbage, push_registrations, services};
+pub use records::{credentials, devices, garbage, push_registrations, services};
 
-use crate::{CallId, CallState, Event, FeedEvent, PortError, PortResult, Ports, ServiceKind, UserId};
+use crate::{
+    CallId, CallState, Event, FeedEvent, PhoneList, PhoneListEntry, PortError, PortResult, Ports,
+    ServiceKind, UserId,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,8 +183,16 @@ pub trait Fixture: Send + Sync {
     async fn set_password(&self, user: &UserId, password: &str);
     /// Takes a service away.
     async fn unassign(&self, user: &UserId, kind: ServiceKind);
+    /// Puts entries into a phone list, as an administrator does: into that of the person, or of its group or enterprise.
+    async fn put_phone_entries(&self, list: PhoneList, of: &Person, entries: &[PhoneListEntry]);
+    /// Puts together a directory for the group of a person.
+    async fn put_custom_directory(&self, of: &Person, name: &str, members: &[Person]);
     /// How long an unanswered call rings, at most.
     fn no_answer_timeout(&self) -> Duration;
+    /// Most messages of one mailbox.
+    fn messages_per_mailbox(&self) -> usize;
+    /// Most bytes of one message's recording.
+    fn bytes_per_message(&self) -> usize;
     /// Most calls of one subscriber.
     fn calls_per_user(&self) -> usize;
 }
@@ -186,9 +201,12 @@ pub trait Fixture: Send + Sync {
 pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     credentials(&make().await).await;
     directory(&make().await).await;
+    phone_lists(&make().await).await;
+    custom_directories(&make().await).await;
     services(&make().await).await;
     devices(&make().await).await;
     push_registrations(&make().await).await;
+    messages(&make().await).await;
     calls(&make().await).await;
     forwarding(&make().await).await;
     call_services(&make().await).await;
@@ -269,6 +287,7 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
         Event::Hook(status) => format!("{status:?}"),
         Event::Parked { party } => format!("Parked {}", if party.is_some() { "somebody" } else { "nobody" }),
         Event::Service(service) => format!("Service {}", service.kind.display_name()),
+        Event::Messages(summary) => format!("Messages {} {}", summary.new, summary.old),
         Event::PushRegistrations => "PushRegistrations".to_owned(),
         Event::CredentialsChanged => "CredentialsChanged".to_owned(),
         Event::SubscriberDeleted => "SubscriberDeleted".to_owned(),

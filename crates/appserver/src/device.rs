@@ -44,6 +44,8 @@ pub struct AccessDevice {
     pub type_url: Option<String>,
     /// Credentials, where the application server may give them away.
     pub credentials: Option<DeviceCredentials>,
+    /// Whether calls may end there.
+    pub allow_termination: bool,
 }
 
 /// How a file request proves who it is.
@@ -111,6 +113,16 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// `NotFound` for an unknown subscriber.
     async fn devices(&self, user: &UserId) -> PortResult<Vec<AccessDevice>>;
+
+    /// Says whether calls may end at a device. A subscriber none of whose devices takes calls is busy for callers.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown subscriber or a line that is none of his; `NotAssigned` where this cannot be said, which is
+    /// what an adapter has that says nothing of it.
+    async fn allow_termination(&self, user: &UserId, line_port: &str, allow: bool) -> PortResult<()> {
+        _ = (user, line_port, allow);
+        Err(crate::PortError::NotAssigned { service: "Device Termination Control" })
+    }
 
     /// Decides over a file request and gives the file. Without valid credentials an unknown file looks like a known one.
     ///

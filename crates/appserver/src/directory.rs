@@ -56,7 +56,7 @@ pub enum DirectoryScope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchTerm {
     /// `firstName`, `lastName`, `name`, `userId`, `groupId`, `number`, `extension`, `mobileNo`, `department`,
-    /// `emailAddress`, `title`.
+    /// `emailAddress`, `title`, `impId`. Phone lists have `name` and `number`.
     pub field: String,
     /// Alternatives; `*` at either end is a wildcard.
     pub patterns: Vec<String>,
@@ -75,13 +75,52 @@ pub struct DirectoryQuery {
     pub terms: Vec<SearchTerm>,
     /// Whether one matching term is enough.
     pub any_term: bool,
+    /// What entries are ordered by without regard to case, one of the fields of [`SearchTerm`]; by name as it is written where
+    /// none is given.
+    pub sort: Option<String>,
+}
+
+impl DirectoryQuery {
+    /// A page of everything.
+    pub fn page(start: usize, results: usize) -> Self {
+        Self { start, results, terms: Vec::new(), any_term: false, sort: None }
+    }
 }
 
 /// A page of a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DirectoryPage {
-    /// Entries, ordered by last name, first name, user id.
+    /// Entries, ordered by last name, first name, user id unless another order was asked for.
     pub entries: Vec<DirectoryEntry>,
+    /// How many match in all.
+    pub total: usize,
+}
+
+/// Which list of names and numbers that belong to nobody of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhoneList {
+    /// Of the viewer's enterprise or service provider.
+    Enterprise,
+    /// Of the viewer's group.
+    Group,
+    /// The viewer's own.
+    Personal,
+}
+
+/// One entry of a phone list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhoneListEntry {
+    /// Name.
+    pub name: String,
+    /// Number, as it was entered.
+    pub number: String,
+}
+
+/// A page of a phone list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PhoneListPage {
+    /// Entries, ordered by name.
+    pub entries: Vec<PhoneListEntry>,
     /// How many match in all.
     pub total: usize,
 }
@@ -98,11 +137,39 @@ pub trait Directory: Send + Sync {
     /// A page of a directory as this subscriber sees it.
     ///
     /// # Errors
-    /// `NotFound` for an unknown subscriber.
+    /// `NotFound` for an unknown subscriber, `Invalid` for an order that there is none of or too many patterns.
     async fn directory(
         &self,
         viewer: &UserId,
         scope: DirectoryScope,
+        query: &DirectoryQuery,
+    ) -> PortResult<DirectoryPage>;
+
+    /// A page of a phone list as this subscriber sees it.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown subscriber, `Invalid` for an order that such a list does not have.
+    async fn phone_list(
+        &self,
+        viewer: &UserId,
+        list: PhoneList,
+        query: &DirectoryQuery,
+    ) -> PortResult<PhoneListPage>;
+
+    /// Names of the directories that administrators made for the subscriber's group, ordered.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown subscriber.
+    async fn custom_directories(&self, viewer: &UserId) -> PortResult<Vec<String>>;
+
+    /// A page of one of these directories, whose name is compared to the letter.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown subscriber or directory, `Invalid` as of [`directory`](Self::directory).
+    async fn custom_directory(
+        &self,
+        viewer: &UserId,
+        name: &str,
         query: &DirectoryQuery,
     ) -> PortResult<DirectoryPage>;
 

@@ -1,6 +1,6 @@
 //! The ordered event feed: every change of state, in the order in which it was committed.
 
-use crate::{Call, Conference, HookStatus, PortResult, RemoteParty, Service, UserId};
+use crate::{Call, Conference, HookStatus, MessageSummary, PortResult, RemoteParty, Service, UserId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -101,6 +101,8 @@ pub enum Event {
     Hook(HookStatus),
     /// A service's settings changed.
     Service(Service),
+    /// The number of voice messages changed.
+    Messages(MessageSummary),
     /// The push registrations changed.
     PushRegistrations,
     /// Password changed or tokens revoked: whatever was verified before must be verified again. When everybody's tokens

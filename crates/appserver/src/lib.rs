@@ -5,7 +5,7 @@
 //! format and no database.
 //!
 //! Reading order: [`Principal`], [`Credentials`], [`Directory`], [`Services`], [`CallControl`], [`EventFeed`],
-//! [`EventSubscriptions`], [`Devices`], [`PushRegistrations`]; [`Ports`] bundles them.
+//! [`EventSubscriptions`], [`Devices`], [`PushRegistrations`], [`VoiceMessages`]; [`Ports`] bundles them.
 
 mod account;
 mod call;
@@ -17,6 +17,7 @@ mod directory;
 mod error;
 mod feed;
 mod logins;
+mod messages;
 mod push;
 pub mod request_id;
 mod service;
@@ -35,11 +36,13 @@ pub use device::{
     FileDecision, FileRequest,
 };
 pub use directory::{
-    Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, Profile, SearchTerm,
+    Directory, DirectoryEntry, DirectoryPage, DirectoryQuery, DirectoryScope, PhoneList, PhoneListEntry,
+    PhoneListPage, Profile, SearchTerm,
 };
 pub use error::{PortError, PortResult};
 pub use feed::{CallEventKind, ConferenceEventKind, Event, EventFeed, FeedEvent};
 pub use logins::Logins;
+pub use messages::{Caller, MediaKind, MessageSummary, NewMessage, VoiceMessage, VoiceMessages};
 pub use push::{DeviceToken, PushRegistration, PushRegistrations};
 pub use service::{
     ACTIVE, ANSWER_CONFIRMATION, CRITERIA, CRITERIA_LIST, CRITERIA_NAME, FORWARD_TO, LOCATIONS, Member,
@@ -73,6 +76,8 @@ pub struct Ports {
     pub subscriptions: Arc<dyn EventSubscriptions>,
     /// Devices and their files.
     pub devices: Arc<dyn Devices>,
+    /// Voice messages.
+    pub messages: Arc<dyn VoiceMessages>,
     /// Push registrations.
     pub push: Arc<dyn PushRegistrations>,
     /// The time.

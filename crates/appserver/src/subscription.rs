@@ -94,8 +94,11 @@ pub struct SubscriptionRecord {
     pub target: SubscriptionTarget,
     /// Event package, exactly as on the wire.
     pub package: String,
-    /// Channel set that its events go to.
+    /// Channel set that its events go to. Where they are posted to an address, the name of a set that only processes open
+    /// channels in: each channel stands for one that posts.
     pub channel_set_id: String,
+    /// Address that its events are posted to, in place of channels that the owner opens.
+    pub http_contact: Option<String>,
     /// Application of the owner, where given.
     pub application_id: Option<String>,
     /// Call control application that it was made through: events go to nodes of that name only (cti.md 10).

@@ -34,6 +34,8 @@ pub fn server(deps: Deps) -> Arc<dyn ConnectionHandler> {
         store: deps.store.clone(),
         tasks: deps.tasks,
         shutdown: deps.shutdown,
+        // CTI speaks no HTTP; a process with Xsi-Events posts.
+        contacts: None,
     });
     let settings = deps.store.live();
     Arc::new(Server(Arc::new(Shared {

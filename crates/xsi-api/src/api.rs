@@ -6,8 +6,10 @@ use crate::limits::Limiter;
 use crate::patience::Patience;
 use crate::settings::{ActionsGeneral, ActionsPaging};
 use crate::text::{Query, percent_decode};
-use crate::{Application, ChannelTransport, Method, OpenChannel, Reply, Request, actions, events};
-use openadp_appserver::{AccountKind, Owner, Ports, Principal, UserId};
+use crate::{
+    Application, ChannelTransport, ContactSender, Method, OpenChannel, Reply, Request, actions, events,
+};
+use openadp_appserver::{AccountKind, AdminLevel, Owner, Ports, Principal, UserId};
 use openadp_settings::{Live, Store};
 use openadp_xsi_schema::{Document, Element, ErrorInfo};
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Deps {
     pub tasks: TaskTracker,
     /// They end with it, and all channels with them.
     pub shutdown: CancellationToken,
+    /// Posts events to addresses of clients; without it another process has to.
+    pub contacts: Option<Arc<dyn ContactSender>>,
 }
 
 /// XSI of one process; clones share everything.
@@ -98,7 +102,7 @@ impl Request {
 impl XsiApi {
     /// Starts event delivery. Needs a tokio runtime.
     pub fn new(deps: Deps) -> Self {
-        let hub = Hub::new(deps.ports.clone(), &deps.store);
+        let hub = Hub::new(deps.ports.clone(), &deps.store, deps.contacts, deps.tasks.clone());
         delivery::spawn(&hub, &deps.tasks, &deps.shutdown);
         Self(Arc::new(Inner {
             hub,
@@ -214,33 +218,28 @@ pub(crate) fn refusal(error: &ApiError) -> Reply {
 }
 
 impl Call<'_> {
-    /// The subscriber of a path, when the principal may see it (xsi.md 2.1).
+    /// The subscriber of a path, when the principal may see it (xsi.md 2.1). Somebody else of the own enterprise is forbidden;
+    /// whoever is outside of it, and whoever is not, are both not found, so that nobody learns who is elsewhere.
     pub(crate) async fn subscriber(&self, id: &str) -> Result<UserId, ApiError> {
+        const UNKNOWN: ApiError = ApiError::NotFound { what: "user" };
         if id.is_empty() || id.len() > MAX_ID {
-            return Err(ApiError::NotFound { what: "user" });
+            return Err(UNKNOWN);
         }
         let user = UserId::new(id);
-        match self.principal {
-            Principal::Subscriber { user_id, .. } => {
-                if *user_id == user {
-                    Ok(user)
-                } else {
-                    Err(ApiError::Forbidden)
-                }
-            }
-            Principal::Administrator { .. } | Principal::ClientApplication { .. } => {
-                let account = self.api.ports.credentials.account(&user).await?;
-                match account.kind {
-                    AccountKind::Subscriber { provider, group } => {
-                        if self.principal.may_access(&user, &provider, &group) {
-                            Ok(user)
-                        } else {
-                            Err(ApiError::Forbidden)
-                        }
-                    }
-                    AccountKind::Administrator(_) => Err(ApiError::NotFound { what: "user" }),
-                }
-            }
+        if matches!(self.principal, Principal::Subscriber { user_id, .. } if *user_id == user) {
+            return Ok(user);
+        }
+        let AccountKind::Subscriber { provider, group } =
+            self.api.ports.credentials.account(&user).await?.kind
+        else {
+            return Err(UNKNOWN);
+        };
+        if self.principal.may_access(&user, &provider, &group) {
+            Ok(user)
+        } else if own_provider(self.principal) == Some(&provider) {
+            Err(ApiError::Forbidden)
+        } else {
+            Err(UNKNOWN)
         }
     }
 
@@ -268,6 +267,20 @@ impl Call<'_> {
     pub(crate) fn read<T: Document>(&self) -> Result<T, ApiError> {
         let element = self.document(T::ROOT)?;
         T::from_element(element).map_err(|error| ApiError::BadDocument { reason: error.to_string() })
+    }
+}
+
+/// The service provider or enterprise that an account belongs to; system administrators and clients belong to none.
+pub(crate) fn own_provider(principal: &Principal) -> Option<&String> {
+    match principal {
+        Principal::Subscriber { provider, .. }
+        | Principal::Administrator {
+            level: AdminLevel::Group { provider, .. } | AdminLevel::ServiceProvider { provider },
+            ..
+        } => Some(provider),
+        Principal::Administrator { level: AdminLevel::System, .. } | Principal::ClientApplication { .. } => {
+            None
+        }
     }
 }
 

@@ -49,14 +49,8 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
             port::ReleasingParty::Remote => wire::ReleasingParty::RemoteRelease,
         }),
         remote_party: remote_party(&call.remote),
-        redirect: call.redirect.as_ref().map(|redirect| wire::Redirect {
-            address: Some(address(&redirect.address)),
-            reason: redirect.reason.clone(),
-            redirect_time: redirect.time,
-        }),
-        redirections: (!call.redirections.is_empty()).then(|| wire::Redirections {
-            redirections: call.redirections.iter().map(redirection).collect(),
-        }),
+        redirect: call.redirect.as_ref().map(redirect),
+        redirections: redirections(&call.redirections),
         endpoint: Some(endpoint(call)),
         appearance: Some(call.appearance),
         allow_answer: Flag(call.allow_answer),
@@ -89,6 +83,15 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
     }
 }
 
+/// Where a call was sent on to.
+pub(crate) fn redirect(redirect: &port::Redirect) -> wire::Redirect {
+    wire::Redirect {
+        address: Some(address(&redirect.address)),
+        reason: redirect.reason.clone(),
+        redirect_time: redirect.time,
+    }
+}
+
 /// The device, or the place that takes its part. Places that the protocol has no type for leave the device.
 fn endpoint(call: &port::Call) -> wire::Endpoint {
     let kind = match call.place.as_ref().map(|place| place.kind) {
@@ -101,6 +104,12 @@ fn endpoint(call: &port::Call) -> wire::Endpoint {
     };
     let place = call.place.as_ref().map(|place| address(&place.address).uri);
     wire::Endpoint { kind, address: place.unwrap_or_default() }
+}
+
+/// How a call came, where it did not come straight.
+pub(crate) fn redirections(redirections: &[port::Redirection]) -> Option<wire::Redirections> {
+    let all = || wire::Redirections { redirections: redirections.iter().map(redirection).collect() };
+    (!redirections.is_empty()).then(all)
 }
 
 fn redirection(redirection: &port::Redirection) -> wire::Redirection {
@@ -222,9 +231,21 @@ pub(crate) fn event_data(subscriber: &UserId, event: &Event) -> Option<Arc<Event
         Event::Service(changed) => {
             EventData::service(changed.kind.spec().event?, services::document(subscriber, changed))
         }
+        Event::Messages(summary) => EventData::message_summary(&message_summary(*summary)),
         Event::CredentialsChanged | Event::PushRegistrations | Event::SubscriberDeleted => return None,
     };
     Some(Arc::new(data))
+}
+
+/// How many messages there are; what is zero is left out (xsi.md 3.4).
+pub(crate) fn message_summary(summary: port::MessageSummary) -> wire::MessageSummary {
+    let some = |count: u32| Some(count).filter(|count| *count > 0);
+    wire::MessageSummary {
+        new_messages: some(summary.new),
+        old_messages: some(summary.old),
+        new_urgent_messages: some(summary.new_urgent),
+        old_urgent_messages: some(summary.old_urgent),
+    }
 }
 
 /// A push registration.
@@ -298,6 +319,20 @@ pub(crate) async fn state(
                     if let Some(event) = kind.spec().event {
                         events.push(Arc::new(EventData::service_unassigned(event)));
                     }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if package == Package::VoiceMailMessageSummary {
+            match ports.messages.summary(user).await {
+                Ok((at, found)) => {
+                    position = position.min(at);
+                    events.push(Arc::new(EventData::message_summary(&message_summary(found))));
+                }
+                // Nothing lies in a mailbox that is not there.
+                Err(PortError::NotAssigned { .. }) => {
+                    let none = port::MessageSummary::default();
+                    events.push(Arc::new(EventData::message_summary(&message_summary(none))));
                 }
                 Err(error) => return Err(error),
             }

@@ -20,6 +20,7 @@ mod limits;
 mod paging;
 mod patience;
 mod request;
+mod resources;
 mod services;
 mod settings;
 mod text;
@@ -28,6 +29,10 @@ pub use api::{Deps, XsiApi};
 pub use error::Refusal;
 pub use limits::{CommunicationDefaults, OverloadControl};
 pub use request::{
-    AfterReply, Application, ChannelTransport, Delivery, DeliveryKind, Method, OpenChannel, Reply, Request,
+    AfterReply, Application, ChannelTransport, ContactSender, Delivery, DeliveryKind, Method, OpenChannel,
+    Reply, Request,
 };
-pub use settings::{ActionsGeneral, ActionsPaging, EventsGeneral, EventsIntegration, MODULE};
+pub use resources::{RESOURCES, Resource, ResourceState, resources_page, service_resources};
+pub use settings::{
+    ActionsGeneral, ActionsPaging, AllowedTarget, EventsGeneral, EventsIntegration, HttpContact, MODULE,
+};

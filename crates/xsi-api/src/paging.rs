@@ -37,7 +37,19 @@ const FIELDS: &[&str] = &[
     "department",
     "emailAddress",
     "title",
+    "impId",
+    "pager",
 ];
+/// Other names of theirs that clients use.
+const ALIASES: &[(&str, &str)] = &[("mobile", "mobileNo")];
+
+/// The field of a name in any case.
+fn field_of(name: &str) -> Option<&'static str> {
+    let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    alias
+        .map(|(_, field)| *field)
+        .or_else(|| FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name)).copied())
+}
 
 /// Most alternatives of one term.
 const MAX_ALTERNATIVES: usize = 20;
@@ -47,17 +59,21 @@ pub(crate) fn directory_query(query: &Query, page: Page) -> DirectoryQuery {
     let terms = query
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .filter_map(|(name, value)| {
-            let field = FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name))?;
-            Some(term(field, value))
-        })
+        .filter_map(|(name, value)| Some(term(field_of(name)?, value)))
         .collect();
     DirectoryQuery {
         start: page.start,
         results: page.results,
         terms,
         any_term: query.flag("searchCriteriaModeOr").unwrap_or(false),
+        sort: query.get("sortColumn").map(sort_column),
     }
+}
+
+/// The column to sort by; `/i` changes nothing, since what is sorted by on demand always ignores case.
+fn sort_column(text: &str) -> String {
+    let bare = text.strip_suffix("/i").or_else(|| text.strip_suffix("/I")).unwrap_or(text).trim();
+    field_of(bare).map_or_else(|| bare.to_owned(), str::to_owned)
 }
 
 fn term(field: &str, value: &str) -> SearchTerm {
@@ -105,5 +121,12 @@ mod tests {
         assert!(search.terms[0].ignore_case);
         assert_eq!(search.terms[1].field, "firstName");
         assert!(!search.terms[1].ignore_case);
+        assert_eq!(search.sort, None);
+        let sort = |text: &str| {
+            directory_query(&Query::parse(text), Page { start: 1, results: 5 }).sort.unwrap_or_default()
+        };
+        assert_eq!(sort("sortColumn=FIRSTNAME/i"), "firstName");
+        assert_eq!(sort("sortColumn=mobile"), "mobileNo");
+        assert_eq!(sort("sortColumn=shoe%20size"), "shoe size");
     }
 }

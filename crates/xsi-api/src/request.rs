@@ -1,6 +1,7 @@
 //! What a transport hands in and gets back.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use openadp_appserver::Principal;
 use openadp_xsi_schema::Element;
 use tokio::sync::{mpsc, oneshot};
@@ -135,8 +136,16 @@ pub enum ChannelTransport {
     /// A connection of its own protocol (CTI): bare `xsi:Event` elements without declaration, no heartbeats either way;
     /// the channel lives as long as the connection.
     Connection,
+    /// None: a process posts each document to an address (xsi.md 5.9). No transport asks for it.
+    Contact,
     /// An HTTP response (xsi.md 5.3): each document with declaration and line feed, heartbeats both ways.
     Stream,
+}
+
+/// Posts events to addresses of clients, for a transport that can.
+pub trait ContactSender: Send + Sync {
+    /// Posts a document within this time; whether the other side took it, with any 2xx. Follows no redirect.
+    fn post(&self, uri: String, document: Bytes, timeout: std::time::Duration) -> BoxFuture<'static, bool>;
 }
 
 /// What kind of document is delivered.

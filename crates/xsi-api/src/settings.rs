@@ -83,6 +83,32 @@ context! {
     }
 }
 
+context! {
+    /// Events that are posted to addresses of clients (httpContact) in place of channels. Only what AllowedTargets names is
+    /// posted to.
+    pub struct HttpContact = Context::single(Tree::Adp, "Applications/Xsi-Events/HttpContact") => {
+        /// Time for one attempt, from the connection to the answer.
+        pub timeout_in_milliseconds: u32 =
+            Parameter::new("timeoutInMilliseconds", Kind::integer(100, 10_000)).default("2000").unit("milliseconds");
+        /// Attempts for one event. When none is answered with 2xx the event is dropped, and a gap in the numbers shows it.
+        pub maximum_attempts: u32 = Parameter::new("maximumAttempts", Kind::integer(1, 10)).default("3");
+    }
+}
+
+context! {
+    /// Hosts that events may be posted to. Whoever may subscribe can make this server send requests there, so list none that
+    /// trusts this server for its address.
+    pub struct AllowedTarget = Context::table(Tree::Adp, "Applications/Xsi-Events/HttpContact/AllowedTargets") => {
+        /// Name or address, as clients write it.
+        pub host: String = Parameter::new("host", Kind::Host).header("Host").key().left();
+        /// The only port; any where none is given.
+        pub port: Option<u16> = Parameter::new("port", Kind::integer(1, 65_535)).header("Port");
+        /// Whether events may go there without TLS, in clear.
+        pub allow_plain_http: bool =
+            Parameter::new("allowPlainHttp", Kind::Boolean).header("Allow Plain HTTP").default("false");
+    }
+}
+
 /// All contexts of this crate.
 pub const MODULE: Module = Module::new("xsi-api")
     .contexts(&[
@@ -90,6 +116,8 @@ pub const MODULE: Module = Module::new("xsi-api")
         ActionsPaging::CONTEXT,
         EventsGeneral::CONTEXT,
         EventsIntegration::CONTEXT,
+        HttpContact::CONTEXT,
+        AllowedTarget::CONTEXT,
         CommunicationDefaults::CONTEXT,
         OverloadControl::CONTEXT,
     ])

@@ -221,6 +221,8 @@ fn directories_and_call_logs() {
         name: "Unavailable".into(),
         time: CallLogsEntry::format_time(datetime!(2026-11-02 09:14:03.12 -5)),
         call_log_id: "5512:0".into(),
+        redirections: None,
+        redirect: None,
     };
     let log = CallLog { entries: vec![entry], ..CallLog::default() };
     let single = log.to_single_element(CallLogKind::Received);
@@ -370,4 +372,91 @@ fn every_stream_document_is_one_line_after_its_declaration() {
     let call = read.child("eventData").and_then(|data| data.child("call")).expect("call");
     assert_eq!(call.child("clientSessionInfo").map(Element::raw_text), Some("a\nb\r<>&\"'\t"));
     assert_eq!(read.type_name(), Some("SubscriptionEvent"));
+}
+
+#[test]
+fn phone_lists_and_contacts() {
+    let entry = |name: &str, number: &str| PhoneEntry { name: name.into(), number: number.into() };
+    golden(
+        "personal.xml",
+        &PersonalDirectory {
+            start_index: 1,
+            number_of_records: 2,
+            total_available_records: 2,
+            entries: vec![entry("Mum & Dad", "0900"), entry("Taxi", "+1-5550100900")],
+        },
+    );
+    golden(
+        "enterprise-common.xml",
+        &EnterpriseCommon {
+            start_index: 51,
+            number_of_records: 1,
+            total_available_records: 51,
+            entries: vec![entry("Taxi", "+1-5550100900")],
+        },
+    );
+    golden(
+        "custom-contact.xml",
+        &CustomContactDirectory {
+            start_index: 1,
+            number_of_records: 1,
+            total_available_records: 1,
+            contacts: ContactList {
+                entries: vec![Contact {
+                    user_id: "alice@example.test".into(),
+                    first_name: Patch::Set("Alice".into()),
+                    last_name: Patch::Set("Ng".into()),
+                    hiragana_last_name: Patch::Set("Ng".into()),
+                    hiragana_first_name: Patch::Set("Alice".into()),
+                    group_id: Some("north".into()),
+                    service_provider: Some(ServiceProvider { id: "acme".into(), is_enterprise: true }),
+                    number: Some("+1-5550100123".into()),
+                    mobile: Some("+1-5550100999".into()),
+                    department: Some("R&D".into()),
+                    ..Contact::default()
+                }],
+            },
+        },
+    );
+}
+
+#[test]
+fn voice_messages() {
+    let info = MessageInfo {
+        duration: Some(4_500),
+        calling_party_info: Some(CallingPartyInfo {
+            name: Some("Bo Li".into()),
+            user_id: Some("bo@example.test".into()),
+            address: Some(Address::of("+15550100124", Some("1"))),
+            privacy: Flag(false),
+        }),
+        urgent: Flag(true),
+        time: 1_793_700_000_000,
+        message_id: Some("/v2.0/user/alice%40example.test/VoiceMessagingMessages/6e1f".into()),
+        ..MessageInfo::default()
+    };
+    golden(
+        "voice-message.xml",
+        &VoiceMessageDocument {
+            info: info.clone(),
+            media: MessageMediaContent {
+                description: "Voice message".into(),
+                media_type: Some(MediaType::Wav),
+                content: "UklGRg==".into(),
+            },
+        },
+    );
+    let list = MessageInfoList { messages: vec![info] };
+    golden("voice-messages.xml", &VoiceMessagingMessages { list });
+    let summary =
+        MessageSummary { new_messages: Some(2), new_urgent_messages: Some(1), ..MessageSummary::default() };
+    golden("message-summary.xml", &VoiceMailMessageSummary { summary });
+}
+
+#[test]
+fn passwords_are_taken_to_the_letter_and_never_shown() {
+    let bytes = b"<Portal><oldPassword> a </oldPassword><newPassword>b&amp;</newPassword></Portal>";
+    let portal: PortalPassword = read_document(bytes);
+    assert_eq!((portal.old_password.as_deref(), portal.new_password.as_str()), (Some(" a "), "b&"));
+    assert!(!format!("{portal:?}").contains("b&"));
 }

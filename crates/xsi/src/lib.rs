@@ -6,6 +6,7 @@
 //!
 //! Reading order: [`APPLICATION`], `http` (the way of a request), `http::stream` (channels), `wire` (forms and cookies).
 
+mod contact;
 mod http;
 mod wire;
 
@@ -13,9 +14,10 @@ use ::http::Method;
 use ::http::header::ACCEPT;
 use bytes::Bytes;
 use openadp_settings::Module;
-use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Refused};
+use openadp_webcontainer::{Application, ApplicationSpec, BuildError, Host, Mount, Refused, calls_to_nodes};
 use openadp_xsi_api::{Deps, XsiApi};
 use openadp_xsi_schema::{Document as _, ErrorInfo};
+use std::sync::Arc;
 
 /// The settings of this crate; all of XSI's own are declared in `xsi-api`.
 pub const MODULE: Module = Module::new("xsi");
@@ -39,11 +41,14 @@ const ASYNC: &str = "/com.broadsoft.async/com.broadsoft.xsi-events";
 const LOCKED: u32 = 210_503;
 
 fn build(host: &Host) -> Result<Application, BuildError> {
+    let calls =
+        calls_to_nodes(&host.store, host.tls.clone(), true, host.tasks.clone(), host.shutdown.clone());
     let api = XsiApi::new(Deps {
         ports: host.require_ports()?,
         store: host.store.clone(),
         tasks: host.tasks.clone(),
         shutdown: host.shutdown.clone(),
+        contacts: Some(Arc::new(contact::Contacts(calls))),
     });
     let edge = http::Edge::new(api, host.authenticator.clone(), host.tasks.clone());
     let mount = |path, router| Mount::new(path, router).refuses_with(locked);

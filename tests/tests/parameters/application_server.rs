@@ -507,3 +507,65 @@ fn pushes() -> Result<()> {
     })?;
     effects.finish()
 }
+
+#[test]
+fn mailboxes_and_phone_lists() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/application_server.rs::mailboxes_and_phone_lists");
+    let alice = lab.subscriber(0);
+    let mail = "AS_CLI/SubscriberMgmt/VoiceMessage";
+    let messages = |path: &str| lab.curl(&alice).get(&lab.user_url(&alice, path))?.expect_status(200);
+    effects.run(
+        mail,
+        &format!("add {} callerName \"Mum & Dad\" callerNumber +12125550199 urgent true", alice.user_id),
+    )?;
+    let list = messages("VoiceMessagingMessages")?;
+    ensure!(
+        list.body.contains("<name>Mum &amp; Dad</name>") && list.body.contains("<urgent/>"),
+        "{}",
+        list.body
+    );
+    // Whether another one is taken; how long it is.
+    let another = || -> Result<Option<String>> {
+        let printed = lab.adpcli(&[&format!("{mail}> add {} lengthInSeconds 5", alice.user_id)])?;
+        let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+        let Some(id) = printed.split("Message: ").nth(1).and_then(|rest| rest.split_whitespace().next())
+        else {
+            ensure!(printed.contains("limit of messages reached"), "{printed}");
+            return Ok(None);
+        };
+        let one = messages(&format!("VoiceMessagingMessages/{id}"))?;
+        effects_delete(&lab, mail, &format!("delete {} {id}", alice.user_id))?;
+        Ok(one.text_of("duration").map(str::to_owned))
+    };
+    let whole = Some("5000".to_owned());
+    let box_of = "AS_CLI/Service/VoiceMsg/Mailbox";
+    effects.see(box_of, "maximumMessages", "1", (whole.clone(), None), another)?;
+    effects.see(box_of, "maximumMessageBytes", "1044", (whole, Some("125".to_owned())), another)?;
+
+    let lists = "AS_CLI/SubscriberMgmt/PhoneList";
+    effects.run(lists, &format!("add serviceProvider {} Taxi +12125550900", alice.enterprise))?;
+    let names = || -> Result<usize> {
+        let page = lab
+            .curl(&alice)
+            .get(&lab.user_url(&alice, "directories/EnterpriseCommon"))?
+            .expect_status(200)?;
+        Ok(page.body.matches("<commonPhoneEntry>").count())
+    };
+    ensure!(names()? == 1, "the taxi");
+    let more = || -> Result<usize> {
+        lab.adpcli(&[&format!("{lists}> add serviceProvider {} Bus 9", alice.enterprise)])?;
+        let found = names()?;
+        if found == 2 {
+            effects_delete(&lab, lists, &format!("delete serviceProvider {} Bus", alice.enterprise))?;
+        }
+        Ok(found)
+    };
+    effects.see("AS_CLI/System/Directories", "maximumPhoneListEntries", "1", (2, 1), more)?;
+    effects.finish()
+}
+
+/// A command of a probe that must succeed.
+fn effects_delete(lab: &Lab, context: &str, command: &str) -> Result<()> {
+    lab.administer(&[&format!("{context}> {command}")]).map(|_| ())
+}

@@ -10,6 +10,7 @@ mod cti;
 mod dms;
 mod dms_identity;
 mod farm;
+mod hook;
 mod http;
 mod identity;
 mod logging;

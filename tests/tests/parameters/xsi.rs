@@ -1,10 +1,11 @@
 //! `ADP_CLI/Applications/Xsi-Actions` and `Xsi-Events`, and the limits of `System/CommunicationUtility`.
 
+use crate::hook::{Hook, SILENT};
 use crate::{Locked, device, lasts, metric, seconds, until};
 use anyhow::{Context as _, Result, ensure};
-use openadp_suite::{Account, Effects, EventChannel, Lab, PATIENCE};
+use openadp_suite::{Account, Effects, EventChannel, Lab, PATIENCE, Response};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const ACTIONS: &str = "ADP_CLI/Applications/Xsi-Actions/GeneralSettings";
 const PAGING: &str = "ADP_CLI/Applications/Xsi-Actions/Paging";
@@ -356,4 +357,105 @@ fn application_server() -> Result<()> {
         Ok(())
     })?;
     effects.finish()
+}
+
+const CONTACT: &str = "ADP_CLI/Applications/Xsi-Events/HttpContact";
+const TARGETS: &str = "ADP_CLI/Applications/Xsi-Events/HttpContact/AllowedTargets";
+
+#[test]
+fn http_contacts() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut effects = Effects::of(&lab, "parameters/xsi.rs::http_contacts");
+    let alice = lab.subscriber(0);
+    let (hook, other) = (Hook::new()?, Hook::new()?);
+    let subscribe = |uri: &str| -> Result<Response> {
+        let body = format!(
+            "<Subscription xmlns=\"http://schema.broadsoft.com/xsi\"><event>Do Not Disturb</event>\
+             <httpContact><uri>{uri}</uri></httpContact></Subscription>"
+        );
+        let url = format!("{}/v2.0/user/{}", lab.text("xsi_events"), alice.user_id);
+        lab.curl(&alice).body(body).post(&url)
+    };
+    let (here, elsewhere) = (format!("127.0.0.1:{}/events", hook.port), format!("127.0.0.1:{}/", other.port));
+    let allowed = || -> Result<[u16; 3]> {
+        Ok([
+            subscribe(&format!("https://{here}"))?.status,
+            subscribe(&format!("https://{elsewhere}"))?.status,
+            subscribe(&format!("http://{here}"))?.status,
+        ])
+    };
+    let any = ("add 127.0.0.1", "delete 127.0.0.1");
+    effects.see_rows(TARGETS, &["host"], any, ([400, 400, 400], [200, 200, 400]), allowed)?;
+    effects.run(TARGETS, "add 127.0.0.1")?;
+    let port = (format!("set 127.0.0.1 port {}", hook.port), "clear 127.0.0.1 port");
+    effects.see_rows(TARGETS, &["port"], (&port.0, port.1), ([200, 200, 400], [200, 400, 400]), allowed)?;
+    let plain = ("set 127.0.0.1 allowPlainHttp true", "set 127.0.0.1 allowPlainHttp false");
+    effects.see_rows(TARGETS, &["allowPlainHttp"], plain, ([200, 200, 400], [200, 200, 200]), allowed)?;
+
+    effects.run(TARGETS, plain.0)?;
+    let made = subscribe(&format!("http://{here}"))?.expect_status(200)?;
+    let subscription = made.text_of("subscriptionId").context("an id")?.to_owned();
+    // What was probed before may still be on its way.
+    let mut count = 0;
+    let first = loop {
+        let posted = hook.posted(count)?;
+        if let Some((_, body)) = posted.iter().find(|(_, body)| text(body, "subscriptionId") == subscription)
+        {
+            break body.clone();
+        }
+        count = posted.len() + 1;
+    };
+    ensure!(first.contains("<xsi:httpContact><xsi:uri>http://127.0.0.1:"), "{first}");
+    let toggle = |active: bool| -> Result<()> {
+        let body = format!(
+            "<DoNotDisturb xmlns=\"http://schema.broadsoft.com/xsi\"><active>{active}</active></DoNotDisturb>"
+        );
+        let url = lab.user_url(&alice, "services/DoNotDisturb");
+        lab.curl(&alice).body(body).put(&url)?.expect_status(200).map(|_| ())
+    };
+    // Two events: how often the first of them came before the second, and how long it took from its first to its second time.
+    let mut sequence = 1;
+    let mut attempts = |status: u16| -> Result<(usize, Duration)> {
+        let (one, other) = ((sequence + 1).to_string(), (sequence + 2).to_string());
+        sequence += 2;
+        hook.answers(status);
+        toggle(true)?;
+        toggle(false)?;
+        let mut count = 0;
+        loop {
+            let posted = hook.posted(count)?;
+            let of = |number: &str| -> Vec<Instant> {
+                let own = |body: &str| {
+                    text(body, "subscriptionId") == subscription && text(body, "sequenceNumber") == number
+                };
+                posted.iter().filter(|(_, body)| own(body)).map(|(at, _)| *at).collect()
+            };
+            if !of(&other).is_empty() {
+                hook.answers(200);
+                let times = of(&one);
+                let gap = match times.as_slice() {
+                    [first, second, ..] => second.duration_since(*first),
+                    _ => Duration::ZERO,
+                };
+                return Ok((times.len(), gap));
+            }
+            count = posted.len() + 1;
+        }
+    };
+    ensure!(attempts(500)?.0 == 3, "three attempts");
+    let one = effects.with(CONTACT, &["maximumAttempts"], "set maximumAttempts 1", || attempts(500))?;
+    ensure!(one.0 == 1, "{one:?}");
+    effects.run(CONTACT, "set maximumAttempts 2")?;
+    let (count, long) = attempts(SILENT)?;
+    ensure!(count == 2 && long >= seconds(2), "{count} {long:?}");
+    let short = effects
+        .with(CONTACT, &["timeoutInMilliseconds"], "set timeoutInMilliseconds 200", || attempts(SILENT))?;
+    ensure!(short.0 == 2 && short.1 < long, "{short:?}");
+    effects.finish()
+}
+
+/// Text of an element of an event's envelope.
+fn text<'a>(event: &'a str, name: &str) -> &'a str {
+    let after = event.split_once(&format!("<xsi:{name}>")).map_or("", |(_, rest)| rest);
+    after.split('<').next().unwrap_or_default()
 }

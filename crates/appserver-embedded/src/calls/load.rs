@@ -69,6 +69,8 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
             party.apply(&Service { kind, settings: serde_json::from_str(&text).map_err(unreadable)? });
         }
     }
+    // No device where a call may end: nobody is disturbed.
+    party.do_not_disturb |= !crate::devices::takes_calls(conn, user).await?;
     Ok(Some(party))
 }
 

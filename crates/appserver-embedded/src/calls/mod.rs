@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use load::{load_around, load_half, load_parked, load_user, resolve};
 use openadp_appserver::{
     Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart,
-    Conference, ConferenceAction, DialOptions, HookStatus, LogPage, PickUp, PortError, PortResult,
-    RemoteParty, UserId,
+    Conference, ConferenceAction, DialOptions, HookStatus, LogPage, PickUp, PortError, PortResult, Redirect,
+    Redirection, RemoteParty, UserId,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
@@ -29,6 +29,10 @@ struct StoredLog {
     number: Address,
     name: String,
     id: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redirections: Vec<Redirection>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect: Option<Redirect>,
 }
 
 pub(crate) struct Calls {
@@ -324,7 +328,8 @@ impl CallControl for Calls {
         .map_err(fault)?;
         let entries = rows.into_iter().map(|(time, text)| {
             let log: StoredLog = serde_json::from_str(&text).map_err(unreadable)?;
-            Ok(CallLogEntry { kind, number: log.number, name: log.name, time, call_log_id: log.id })
+            let StoredLog { number, name, id, redirections, redirect } = log;
+            Ok(CallLogEntry { kind, number, name, time, call_log_id: id, redirections, redirect })
         });
         let entries = entries.collect::<PortResult<_>>()?;
         Ok(LogPage { entries, total: usize::try_from(total).unwrap_or_default() })

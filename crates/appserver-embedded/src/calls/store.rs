@@ -3,7 +3,7 @@
 use super::StoredLog;
 use crate::db::{FEED, WriteTx, fault, json};
 use crate::engine::{Board, Effect, Half};
-use crate::{Shared, events, outbox};
+use crate::{Shared, events, messages, outbox};
 use openadp_appserver::{
     CallLogEntry, CallLogKind, CallPersonality, CallState, Event, HookStatus, PortResult, UserId,
 };
@@ -90,6 +90,9 @@ async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effec
             }
             return Ok(());
         }
+        Effect::Message { mailbox, from, duration_ms } => {
+            return messages::of_call(tx, shared, board, mailbox, from, *duration_ms).await;
+        }
         Effect::Parked { against, half } => sqlx::query(
             "INSERT INTO parked VALUES (?, ?) ON CONFLICT DO UPDATE SET half_id = excluded.half_id",
         )
@@ -123,8 +126,13 @@ pub(super) fn kind_name(kind: CallLogKind) -> &'static str {
 }
 
 async fn store_log(tx: &mut WriteTx, user: &UserId, entry: &CallLogEntry, most: u32) -> PortResult<()> {
-    let log =
-        StoredLog { number: entry.number.clone(), name: entry.name.clone(), id: entry.call_log_id.clone() };
+    let log = StoredLog {
+        number: entry.number.clone(),
+        name: entry.name.clone(),
+        id: entry.call_log_id.clone(),
+        redirections: entry.redirections.clone(),
+        redirect: entry.redirect.clone(),
+    };
     sqlx::query("INSERT INTO call_logs (user_id, kind, time, log) VALUES (?, ?, ?, ?)")
         .bind(user.as_str())
         .bind(kind_name(entry.kind))

@@ -197,6 +197,8 @@ pub(crate) fn log_entry(kind: CallLogKind, remote: &RemoteParty, time: i64, call
         name: name.unwrap_or_else(|| "Unavailable".to_owned()),
         time,
         call_log_id: call.0.trim_start_matches("callhalf-").to_owned(),
+        redirections: Vec::new(),
+        redirect: None,
     }
 }
 

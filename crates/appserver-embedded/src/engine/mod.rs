@@ -107,6 +107,8 @@ pub(crate) enum Effect {
     Parked { against: UserId, half: CallId },
     /// None is any more.
     Unparked { against: UserId },
+    /// Somebody was in a mailbox for so long.
+    Message { mailbox: UserId, from: CallId, duration_ms: i64 },
 }
 
 /// Why an action is refused.
@@ -407,6 +409,7 @@ impl Board {
         self.ring_over(id, ring);
         self.leave_park(id);
         recording::end(self, id);
+        self.leave_message(id);
         let now = self.now;
         let was_seated = self.halves.get(id).is_some_and(|half| half.seat.is_some());
         self.edit(id, |half| {
@@ -450,6 +453,17 @@ impl Board {
         }
     }
 
+    /// What a caller said in a mailbox becomes a message; who leaves before the tone said nothing.
+    fn leave_message(&mut self, id: &CallId) {
+        const TONE_MS: i64 = 1_000;
+        let Some(half) = self.halves.get(id) else { return };
+        let (Some(mailbox), Some(answered)) = (half.mailbox.clone(), half.call.answer_time) else { return };
+        let duration_ms = self.now.saturating_sub(answered);
+        if duration_ms >= TONE_MS {
+            self.effects.push(Effect::Message { mailbox, from: id.clone(), duration_ms });
+        }
+    }
+
     /// A parked call is not there any more.
     fn leave_park(&mut self, id: &CallId) {
         let Some(Wait::Parked { against }) = self.halves.get(id).and_then(|half| half.wait.clone()) else {
@@ -469,7 +483,9 @@ impl Board {
             (CallPersonality::Terminator, Some(_)) => CallLogKind::Received,
             (CallPersonality::Terminator, None) => CallLogKind::Missed,
         };
-        let entry = log_entry(kind, &half.call.remote, half.call.start_time, &half.call.id);
+        let mut entry = log_entry(kind, &half.call.remote, half.call.start_time, &half.call.id);
+        entry.redirections.clone_from(&half.call.redirections);
+        entry.redirect.clone_from(&half.call.redirect);
         let owner = half.owner.clone();
         self.edit(id, |half| half.logged = true);
         self.logs.push((owner, entry));

@@ -355,6 +355,11 @@ fn told(event: &FeedEvent) -> String {
             told["state"] = format!("{status:?}").into();
         }
         Event::Service(service) => told["event"] = format!("{:?}Event", service.kind).into(),
+        Event::Messages(summary) => {
+            told["event"] = "VoiceMailMessageSummaryEvent".into();
+            told["newMessages"] = summary.new.into();
+            told["oldMessages"] = summary.old.into();
+        }
         Event::PushRegistrations => told["event"] = "PushNotificationRegistrationEvent".into(),
         Event::CredentialsChanged => told["event"] = "CredentialsChanged".into(),
         Event::SubscriberDeleted => told["event"] = "SubscriberDeleted".into(),

@@ -5,6 +5,8 @@
 mod devices;
 mod diagnostics;
 mod events;
+mod lists;
+mod messages;
 mod registrations;
 mod running;
 mod sip;
@@ -14,6 +16,8 @@ mod table;
 pub use devices::IpDeviceMgmt;
 pub use diagnostics::Diag;
 pub use events::{ChannelSets, Channels, Events, Subscriptions};
+pub use lists::{CustomDirectories, PhoneLists};
+pub use messages::VoiceMail;
 pub use registrations::Contacts;
 pub use running::Calls;
 pub use subscribers::{Administrators, Groups, ServiceProviders, Users};

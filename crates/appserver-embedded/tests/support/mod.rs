@@ -11,12 +11,12 @@ use openadp_appserver::conformance::{
     ADMIN, ALICE, BO, DEVICE, Device, ENTERPRISE, Fixture, OTHER_DEVICE, Person, STRANGERS, SUBSCRIBERS,
 };
 use openadp_appserver::{
-    AdminLevel, CallId, Clock, DeviceLevel, DeviceToken, DialOptions, Ports, PushRegistration, ServiceKind,
-    UserId,
+    AdminLevel, CallId, Clock, DeviceLevel, DeviceToken, DialOptions, PhoneList, PhoneListEntry, Ports,
+    PushRegistration, ServiceKind, UserId,
 };
 use openadp_appserver_embedded::{
-    EmbeddedApplicationServer, MODULE, NewAdministrator, NewDevice, NewSubscriber, Options, PushSender,
-    TagScope,
+    EmbeddedApplicationServer, MODULE, NewAdministrator, NewDevice, NewSubscriber, Options, PhoneListOwner,
+    PushSender, TagScope,
 };
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
@@ -147,7 +147,7 @@ impl Node {
     }
 }
 
-fn subscriber(person: &Person) -> NewSubscriber {
+pub(crate) fn subscriber(person: &Person) -> NewSubscriber {
     NewSubscriber {
         user_id: person.id(),
         provider: person.provider.to_owned(),
@@ -221,8 +221,31 @@ impl Fixture for Node {
     async fn unassign(&self, user: &UserId, kind: ServiceKind) {
         self.one.server.provisioning().assign_service(user, kind, false).await.expect("taken");
     }
+    async fn put_phone_entries(&self, list: PhoneList, of: &Person, entries: &[PhoneListEntry]) {
+        let provider = of.provider.to_owned();
+        let owner = match list {
+            PhoneList::Enterprise => PhoneListOwner::Enterprise { provider },
+            PhoneList::Group => PhoneListOwner::Group { provider, group: of.group.to_owned() },
+            PhoneList::Personal => PhoneListOwner::Personal { user: of.id() },
+        };
+        self.one.server.provisioning().put_phone_entries(&owner, entries).await.expect("put");
+    }
+    async fn put_custom_directory(&self, of: &Person, name: &str, members: &[Person]) {
+        let provisioning = self.one.server.provisioning();
+        provisioning.put_custom_directory(of.provider, of.group, name, None).await.expect("made");
+        for member in members {
+            let id = member.id();
+            provisioning.put_custom_directory(of.provider, of.group, name, Some(&id)).await.expect("put");
+        }
+    }
     fn no_answer_timeout(&self) -> Duration {
         Duration::from_mins(1)
+    }
+    fn messages_per_mailbox(&self) -> usize {
+        100
+    }
+    fn bytes_per_message(&self) -> usize {
+        2_000_000
     }
     fn calls_per_user(&self) -> usize {
         6

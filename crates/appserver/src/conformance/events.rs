@@ -189,6 +189,7 @@ pub async fn subscriptions(fixture: &dyn Fixture) {
         target: SubscriptionTarget::User(BO.id()),
         package: package.to_owned(),
         channel_set_id: "set".to_owned(),
+        http_contact: (package == "Do Not Disturb").then(|| "https://hook.example/events".to_owned()),
         application_id: application.map(str::to_owned),
         call_control: "com.example.events".to_owned(),
         expires_at: Some(now(&one) + 3_600_000),
@@ -199,6 +200,8 @@ pub async fn subscriptions(fixture: &dyn Fixture) {
     assert_eq!(good(here.add_subscription(&record("s2", "Do Not Disturb", None)).await), None);
     assert_eq!(good(here.add_subscription(&record("s3", "Advanced Call", Some("app"))).await), None);
     assert_eq!(good(there.subscription("s1").await), first);
+    let posted = good(there.subscription("s2").await).http_contact;
+    assert_eq!(posted.as_deref(), Some("https://hook.example/events"));
     let again = record("s4", "Advanced Call", None);
     assert_eq!(good(there.add_subscription(&again).await), Some(first), "the same again replaces");
     not_found(here.subscription("s1").await);

@@ -323,6 +323,16 @@ pub async fn mailboxes(fixture: &dyn Fixture) {
     change(&ports, &BO.id(), mailbox, &[("alwaysRedirectToVoiceMail", Some("true"))]).await;
     let start = dial(&ports, &ALICE, BO.extension).await;
     assert_eq!(state_of(&ports, &ALICE, &start.call_id).await, CallState::Active);
+    // Who stays for a while leaves a message; who hung up at once left none.
+    let messages = &fixture.second().messages;
+    assert!(good(messages.messages(&BO.id()).await).is_empty());
+    let begin = good(ports.feed.position().await);
+    let staying = dial(&ports, &ALICE, BO.extension).await;
+    fixture.advance(Duration::from_secs(5)).await;
+    act(&ports, &ALICE, &staying.call_id, CallAction::Release).await;
+    let left = good(messages.messages(&BO.id()).await);
+    assert_eq!((left.len(), left[0].duration, left[0].caller.user_id.clone()), (1, 5_000, Some(ALICE.id())));
+    assert!(told(&ports, &BO, begin).await.contains(&"Messages 1 0".to_owned()));
     // Who presses 0 there gets somebody.
     let zero = [("transferOnZeroToPhoneNumber", Some("true")), ("transferPhoneNumber", Some(CAROL.number))];
     change(&ports, &BO.id(), mailbox, &zero).await;

@@ -1,14 +1,15 @@
 //! Accounts, profiles, services, devices, push registrations.
 
+use super::directories::search;
 use super::{
-    ADMIN, ALICE, BO, CAROL, DAN, DEVICE, DMS_URL, ENTERPRISE, EVE, Fixture, OTHER_DEVICE, SUBSCRIBERS,
-    change, events_after, good, invalid, nobody, not_found, now, told,
+    ADMIN, ALICE, BO, CAROL, DEVICE, DMS_URL, Fixture, OTHER_DEVICE, SUBSCRIBERS, change, events_after, good,
+    invalid, nobody, not_found, now, told,
 };
 use crate::{
-    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, ConferenceAction, DeviceCredentials,
-    DeviceToken, DialLocation, DialOptions, DirectoryQuery, DirectoryScope, Event, FORWARD_TO, FileChallenge,
-    FileCredentials, FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PickUp, PortError, PortResult,
-    PushRegistration, RING_SPLASH, SearchTerm, Service, ServiceKind, UserId,
+    ACTIVE, AccountKind, AdminLevel, CallAction, CallId, CallLogKind, CallState, ConferenceAction,
+    DeviceCredentials, DeviceToken, DialLocation, DialOptions, DirectoryQuery, DirectoryScope, Event,
+    FORWARD_TO, FileChallenge, FileCredentials, FileDecision, FileRequest, NUMBER_OF_RINGS, Patch, PhoneList,
+    PickUp, PortError, PortResult, PushRegistration, RING_SPLASH, Service, ServiceKind, UserId,
 };
 use std::time::Duration;
 
@@ -57,61 +58,19 @@ pub async fn credentials(fixture: &dyn Fixture) {
         let later = good(one.tokens_revoked_before(&person.id()).await).expect("revoked for everybody");
         assert!(later > at, "the later of both counts");
     }
+    // Somebody changes his own password, and an administrator that of somebody.
+    refused(one.change_password(&BO.id(), Some("no idea"), "another").await);
+    invalid(one.change_password(&BO.id(), Some(BO.password), "").await);
+    invalid(one.change_password(&BO.id(), Some(BO.password), BO.password).await);
+    good(one.change_password(&BO.id(), Some(BO.password), "another").await);
+    refused(two.verify_password(&BO.id(), BO.password).await);
+    good(two.verify_password(&BO.id(), "another").await);
+    good(two.change_password(&BO.id(), None, BO.password).await);
+    good(one.verify_password(&BO.id(), BO.password).await);
+    not_found(one.change_password(&nobody(), None, "x").await);
+    refused(one.change_password(&nobody(), Some("x"), "y").await);
     not_found(one.revoke_tokens(Some(&nobody())).await);
     not_found(one.tokens_revoked_before(&nobody()).await);
-}
-
-fn search(field: &str, patterns: &[&str], ignore_case: bool) -> SearchTerm {
-    let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-    SearchTerm { field: field.to_owned(), patterns, ignore_case }
-}
-
-/// Profiles and directories.
-pub async fn directory(fixture: &dyn Fixture) {
-    let port = fixture.ports().directory;
-    let profile = good(port.profile(&CAROL.id()).await);
-    assert_eq!(
-        (profile.first_name.as_str(), profile.last_name.as_str(), profile.number.as_deref()),
-        (CAROL.first_name, CAROL.last_name, Some(CAROL.number))
-    );
-    assert!(profile.is_enterprise);
-    assert!(!good(port.profile(&EVE.id()).await).is_enterprise);
-    not_found(port.profile(&nobody()).await);
-
-    let query = |start, results, terms: &[SearchTerm], any_term| DirectoryQuery {
-        start,
-        results,
-        terms: terms.to_vec(),
-        any_term,
-    };
-    let ids = async |scope, query: DirectoryQuery| {
-        let page = good(port.directory(&ALICE.id(), scope, &query).await);
-        let ids: Vec<String> = page.entries.into_iter().map(|entry| entry.user_id).collect();
-        (ids, page.total)
-    };
-    let everybody = [ALICE, DAN, BO, CAROL].map(|person| person.user_id.to_owned()).to_vec();
-    let north = [ALICE, BO, CAROL].map(|person| person.user_id.to_owned()).to_vec();
-    let enterprise = DirectoryScope::Enterprise;
-    assert_eq!(ids(enterprise, query(1, 50, &[], false)).await, (everybody.clone(), 4), "ordered by name");
-    assert_eq!(ids(DirectoryScope::Group, query(1, 50, &[], false)).await, (north, 3));
-    assert_eq!(ids(enterprise, query(2, 2, &[], false)).await, (everybody[1..3].to_vec(), 4));
-    assert_eq!(ids(enterprise, query(9, 2, &[], false)).await, (Vec::new(), 4));
-    let carters = [search("lastName", &["carter"], true)];
-    assert_eq!(ids(enterprise, query(1, 1, &carters, false)).await, (everybody[..1].to_vec(), 2));
-    assert_eq!(ids(enterprise, query(1, 9, &[search("lastName", &["carter"], false)], false)).await.1, 0);
-    assert_eq!(ids(enterprise, query(1, 9, &[search("lastName", &["*ÑOZ*"], true)], false)).await.1, 1);
-    let both = [search("lastName", &["Car*"], false), search("firstName", &["Dan", "Bo"], false)];
-    assert_eq!(ids(enterprise, query(1, 9, &both, false)).await, (vec![DAN.user_id.to_owned()], 1));
-    assert_eq!(ids(enterprise, query(1, 9, &both, true)).await.1, 3);
-    assert_eq!(ids(enterprise, query(1, 9, &[search("number", &["*5550103"], false)], false)).await.1, 1);
-    assert_eq!(ids(enterprise, query(1, 9, &[search("extension", &["210*"], false)], false)).await.1, 4);
-    assert_eq!(ids(enterprise, query(1, 9, &[search("name", &["Alice Carter"], false)], false)).await.1, 1);
-    not_found(port.directory(&nobody(), enterprise, &query(1, 9, &[], false)).await);
-
-    assert!(good(port.organisation_exists(ENTERPRISE, None).await));
-    assert!(good(port.organisation_exists(ENTERPRISE, Some("south")).await));
-    assert!(!good(port.organisation_exists(ENTERPRISE, Some("west")).await));
-    assert!(!good(port.organisation_exists("nobody", None).await));
 }
 
 /// Services and their events.
@@ -174,6 +133,20 @@ pub async fn devices(fixture: &dyn Fixture) {
     assert_eq!(devices[0].credentials, Some(known(DEVICE)));
     assert!(good(port.devices(&CAROL.id()).await).is_empty());
     not_found(port.devices(&nobody()).await);
+
+    // Calls end where they may.
+    assert!(devices[0].allow_termination);
+    let calls = &fixture.ports().calls;
+    good(port.allow_termination(&ALICE.id(), &DEVICE.line_port.to_uppercase(), false).await);
+    assert!(!good(fixture.second().devices.devices(&ALICE.id()).await)[0].allow_termination);
+    let start = good(calls.dial(&BO.id(), ALICE.extension, &DialOptions::default()).await);
+    assert!(good(calls.overview(&ALICE.id()).await).calls.is_empty(), "nothing rings");
+    assert_eq!(good(calls.call(&BO.id(), &start.call_id).await).state, CallState::Released);
+    good(port.allow_termination(&ALICE.id(), DEVICE.line_port, true).await);
+    good(calls.dial(&BO.id(), ALICE.extension, &DialOptions::default()).await);
+    assert_eq!(good(calls.overview(&ALICE.id()).await).calls.len(), 1);
+    not_found(port.allow_termination(&ALICE.id(), OTHER_DEVICE.line_port, false).await);
+    not_found(port.allow_termination(&nobody(), DEVICE.line_port, false).await);
 
     let file = async |path: &str, credentials: FileCredentials, secure: bool| {
         good(port.file(&FileRequest { path: path.to_owned(), secure, credentials }).await)
@@ -360,8 +333,15 @@ pub async fn garbage(fixture: &dyn Fixture) {
         no_fault(ports.calls.call_log(&user, CallLogKind::Placed, usize::MAX, 0).await);
         no_fault(ports.directory.profile(&user).await);
         let terms = vec![search(text, &[text], true), search("name", &[text, "*"], true)];
-        let query = DirectoryQuery { start: usize::MAX, results: usize::MAX, terms, any_term: true };
+        let far = DirectoryQuery::page(usize::MAX, usize::MAX);
+        let query = DirectoryQuery { terms, any_term: true, ..far.clone() };
         no_fault(ports.directory.directory(&ALICE.id(), DirectoryScope::Enterprise, &query).await);
+        for list in [PhoneList::Enterprise, PhoneList::Group, PhoneList::Personal] {
+            no_fault(ports.directory.phone_list(&ALICE.id(), list, &query).await);
+        }
+        no_fault(ports.directory.custom_directory(&ALICE.id(), text, &query).await);
+        let sort = DirectoryQuery { sort: Some(text.to_owned()), ..far };
+        no_fault(ports.directory.directory(&ALICE.id(), DirectoryScope::Group, &sort).await);
         no_fault(ports.directory.organisation_exists(text, Some(text)).await);
         no_fault(ports.devices.devices(&user).await);
         let credentials = FileCredentials::Password(DeviceCredentials {
@@ -370,6 +350,10 @@ pub async fn garbage(fixture: &dyn Fixture) {
         });
         no_fault(ports.devices.file(&FileRequest { path: text.to_owned(), secure: true, credentials }).await);
         no_fault(ports.push.remove_registration(&ALICE.id(), text).await);
+        not_found(ports.messages.message(&ALICE.id(), text).await);
+        not_found(ports.messages.mark(&ALICE.id(), Some(text), true).await);
+        not_found(ports.messages.remove(&ALICE.id(), text).await);
+        not_found(ports.messages.messages(&user).await);
         no_fault(ports.subscriptions.remove_channel(text).await);
         not_found(ports.subscriptions.subscription(text).await);
         no_fault(ports.feed.read(u64::MAX, usize::MAX).await);

@@ -96,6 +96,7 @@ impl Lab {
             store: store.clone(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
+            contacts: None,
         });
         let authenticator = Authenticator::new(&store, keystore, Some(ports.credentials.clone()), clock);
         let shared = Arc::new(Shared {

@@ -5,10 +5,11 @@ use crate::Reply;
 use crate::api::{Call, Outcome};
 use crate::error::ApiError;
 use crate::paging::{Page, directory_query};
-use openadp_appserver::{DirectoryPage, DirectoryScope, UserId};
+use openadp_appserver::{DirectoryPage, DirectoryScope, PhoneList, UserId};
 use openadp_xsi_schema::{
-    DirectoryDetails, Document, EnterpriseDirectory, EnterpriseList, GroupDirectory, GroupList,
-    ProfileDetails,
+    Contact, ContactList, CustomContact, CustomContactDirectory, CustomContactReference, DirectoryDetails,
+    Document, EnterpriseCommon, EnterpriseDirectory, EnterpriseList, GroupCommon, GroupDirectory, GroupList,
+    PersonalDirectory, PhoneEntry, ProfileDetails,
 };
 
 /// Sizes fit any platform's counts.
@@ -87,4 +88,81 @@ pub(super) async fn group(call: &Call<'_>, user: &UserId) -> Outcome {
         directory: GroupList { entries },
     };
     Ok(Reply::document(200, document.to_element()))
+}
+
+/// A page of a phone list: the enterprise's, the group's or the user's own.
+pub(super) async fn phone_list(call: &Call<'_>, user: &UserId, list: PhoneList) -> Outcome {
+    get_only(call)?;
+    let page = page(call);
+    let query = directory_query(&call.query, page);
+    let found = call.api.ports.directory.phone_list(user, list, &query).await?;
+    let entries: Vec<PhoneEntry> = found
+        .entries
+        .into_iter()
+        .map(|entry| PhoneEntry { name: entry.name, number: entry.number })
+        .collect();
+    let start_index = count(page.start);
+    let number_of_records = count(entries.len());
+    let total_available_records = count(found.total);
+    let document = match list {
+        PhoneList::Enterprise => {
+            EnterpriseCommon { start_index, number_of_records, total_available_records, entries }.to_element()
+        }
+        PhoneList::Group => {
+            GroupCommon { start_index, number_of_records, total_available_records, entries }.to_element()
+        }
+        PhoneList::Personal => {
+            PersonalDirectory { start_index, number_of_records, total_available_records, entries }
+                .to_element()
+        }
+    };
+    Ok(Reply::document(200, document))
+}
+
+/// The directories that administrators put together for the group.
+pub(super) async fn custom(call: &Call<'_>, user: &UserId) -> Outcome {
+    get_only(call)?;
+    let names = call.api.ports.directory.custom_directories(user).await?;
+    let directories = names.into_iter().map(|name| CustomContactReference { name }).collect();
+    Ok(Reply::document(200, CustomContact { directories }.to_element()))
+}
+
+/// A page of one of them.
+pub(super) async fn custom_one(call: &Call<'_>, user: &UserId, name: &str) -> Outcome {
+    get_only(call)?;
+    let page = page(call);
+    let query = directory_query(&call.query, page);
+    let found = call.api.ports.directory.custom_directory(user, name, &query).await?;
+    let entries: Vec<Contact> = found.entries.iter().map(contact).collect();
+    let document = CustomContactDirectory {
+        start_index: count(page.start),
+        number_of_records: count(entries.len()),
+        total_available_records: count(found.total),
+        contacts: ContactList { entries },
+    };
+    Ok(Reply::document(200, document.to_element()))
+}
+
+/// The same of somebody as in [`details`], all on one level.
+fn contact(entry: &openadp_appserver::DirectoryEntry) -> Contact {
+    let (details, additional) = (profile::details(entry), profile::additional(entry));
+    Contact {
+        user_id: details.user_id,
+        external_id: details.external_id,
+        first_name: details.first_name,
+        last_name: details.last_name,
+        hiragana_last_name: details.hiragana_last_name,
+        hiragana_first_name: details.hiragana_first_name,
+        name_dialing_name: details.name_dialing_name,
+        group_id: details.group_id,
+        service_provider: details.service_provider,
+        number: details.number,
+        extension: details.extension,
+        mobile: additional.mobile,
+        title: additional.title,
+        email_address: additional.email_address,
+        department: additional.department,
+        imp_id: additional.imp_id,
+        ..Contact::default()
+    }
 }

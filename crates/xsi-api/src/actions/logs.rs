@@ -3,6 +3,7 @@
 use super::directories::{count, page};
 use super::get_only;
 use crate::api::{Call, Outcome};
+use crate::convert;
 use crate::error::ApiError;
 use crate::paging::Page;
 use crate::{Method, Reply};
@@ -39,10 +40,25 @@ fn entry(entry: CallLogEntry) -> CallLogsEntry {
         name: entry.name,
         time: CallLogsEntry::format_time(time),
         call_log_id: entry.call_log_id,
+        redirections: None,
+        redirect: None,
     }
 }
 
-async fn read(call: &Call<'_>, user: &UserId, kind: CallLogKind, page: Page) -> Result<CallLog, ApiError> {
+/// The entry with what a plain one does not tell: where the call went on to.
+fn extended(logged: CallLogEntry) -> CallLogsEntry {
+    let redirections = convert::redirections(&logged.redirections);
+    let redirect = logged.redirect.as_ref().map(convert::redirect);
+    CallLogsEntry { redirections, redirect, ..entry(logged) }
+}
+
+async fn read(
+    call: &Call<'_>,
+    user: &UserId,
+    kind: CallLogKind,
+    page: Page,
+    entry: fn(CallLogEntry) -> CallLogsEntry,
+) -> Result<CallLog, ApiError> {
     let found = call.api.ports.calls.call_log(user, kind, page.start, page.results).await?;
     let entries: Vec<CallLogsEntry> = found.entries.into_iter().map(entry).collect();
     let (start_index, number_of_records) = (Some(count(page.start)), Some(count(entries.len())));
@@ -56,9 +72,9 @@ pub(super) async fn all(call: &Call<'_>, user: &UserId) -> Outcome {
             let page = page(call);
             let [placed, received, missed] = ALL;
             let document = CallLogs {
-                placed: Some(read(call, user, placed, page).await?),
-                received: Some(read(call, user, received, page).await?),
-                missed: Some(read(call, user, missed, page).await?),
+                placed: Some(read(call, user, placed, page, entry).await?),
+                received: Some(read(call, user, received, page, entry).await?),
+                missed: Some(read(call, user, missed, page, entry).await?),
             };
             Ok(Reply::document(200, document.to_element()))
         }
@@ -75,7 +91,7 @@ pub(super) async fn all(call: &Call<'_>, user: &UserId) -> Outcome {
 pub(super) async fn one(call: &Call<'_>, user: &UserId, segment: &str) -> Outcome {
     let kind = kind_of(segment)?;
     get_only(call)?;
-    let log = read(call, user, kind, page(call)).await?;
+    let log = read(call, user, kind, page(call), entry).await?;
     Ok(Reply::document(200, log.to_single_element(wire_kind(kind))))
 }
 
@@ -87,7 +103,7 @@ pub(super) async fn enhanced(call: &Call<'_>, user: &UserId, segment: Option<&st
     let mut logs = Vec::new();
     let mut records = 0;
     for kind in ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
-        let log = read(call, user, kind, page).await?;
+        let log = read(call, user, kind, page, extended).await?;
         records += log.entries.len();
         logs.push((wire_kind(kind), log));
     }

@@ -4,6 +4,7 @@ mod calls;
 mod conference;
 mod directories;
 mod logs;
+mod messages;
 mod profile;
 mod push;
 mod services;
@@ -11,6 +12,7 @@ mod services;
 use crate::api::{Call, Outcome, Path};
 use crate::error::ApiError;
 use crate::{Method, Reply};
+use openadp_appserver::PhoneList;
 use openadp_xsi_schema::{Document, Element, VersionBaseline, Versions};
 
 /// The release whose interface this is.
@@ -29,6 +31,8 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
                 ["profile", "fac"] => profile::feature_access_codes(call, &user).await,
                 ["profile", "registrations"] => profile::registrations(call, &user).await,
                 ["profile", "schedule"] => profile::schedules(call, &user).await,
+                ["profile", "password", "portal"] => profile::portal_password(call, &user).await,
+                ["profile", "imp"] => profile::messaging(call, &user).await,
                 ["profile", "device"] => profile::devices(call, &user).await,
                 ["profile", "device", _] => profile::device(call, &user, path.id(4)).await,
                 ["profile", "pushnotificationregistrations"] => push::all(call, &user).await,
@@ -41,10 +45,37 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
                 }
                 ["directories", "enterprise"] => directories::enterprise(call, &user).await,
                 ["directories", "group"] => directories::group(call, &user).await,
+                ["directories", "enterprisecommon"] => {
+                    directories::phone_list(call, &user, PhoneList::Enterprise).await
+                }
+                ["directories", "groupcommon"] => {
+                    directories::phone_list(call, &user, PhoneList::Group).await
+                }
+                ["directories", "personal"] => {
+                    directories::phone_list(call, &user, PhoneList::Personal).await
+                }
+                ["directories", "customcontact"] => directories::custom(call, &user).await,
+                ["directories", "customcontact", _] => directories::custom_one(call, &user, path.id(4)).await,
                 ["directories", "calllogs"] => logs::all(call, &user).await,
                 ["directories", "calllogs", kind] => logs::one(call, &user, kind).await,
                 ["directories", "enhancedcalllogs"] => logs::enhanced(call, &user, None).await,
                 ["directories", "enhancedcalllogs", kind] => logs::enhanced(call, &user, Some(kind)).await,
+                ["voicemessagingmessages"] => messages::list(call, &user).await,
+                ["voicemessagingmessages", "markallasread"] => messages::mark(call, &user, None, true).await,
+                ["voicemessagingmessages", "markallasunread"] => {
+                    messages::mark(call, &user, None, false).await
+                }
+                ["voicemessagingmessages", _] => messages::one(call, &user, path.id(3)).await,
+                ["voicemessagingmessages", _, "markasread"] => {
+                    messages::mark(call, &user, Some(path.id(3)), true).await
+                }
+                ["voicemessagingmessages", _, "markasunread"] => {
+                    messages::mark(call, &user, Some(path.id(3)), false).await
+                }
+                ["voicemessagingmessages", _, "transcript"] => {
+                    messages::transcript(call, &user, path.id(3)).await
+                }
+                ["calls", "messagesummary"] => messages::summary(call, &user).await,
                 ["calls"] => calls::list(call, &user, path.id(1)).await,
                 ["calls", "new"] => calls::dial(call, &user).await,
                 ["calls", "hookstatus"] => calls::hook_status(call, &user).await,

@@ -9,8 +9,8 @@ use crate::{Method, Reply};
 use openadp_appserver as port;
 use openadp_appserver::UserId;
 use openadp_xsi_schema::{
-    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, Document, Element, LoginToken,
-    Patch, Profile, ProfileDetails, ServiceProvider,
+    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, Document, Element, Field as _,
+    ImpProfile, LoginToken, Patch, PortalPassword, Profile, ProfileDetails, ServiceProvider,
 };
 
 /// Days that mean never (xsi.md 1.4).
@@ -29,6 +29,7 @@ pub(super) async fn profile(call: &Call<'_>, user: &UserId) -> Outcome {
         fac: below("Fac"),
         registrations: below("Registrations"),
         schedule_list: below("Schedule"),
+        portal_password_change: below("Password/Portal"),
         country_code: Some(found.country_code.clone()),
         time_zone: found.time_zone.clone(),
         ..Profile::default()
@@ -85,6 +86,32 @@ pub(super) async fn login_token(call: &Call<'_>, user: &UserId) -> Outcome {
     Ok(Reply::document(200, LoginToken { token }.to_element()))
 }
 
+/// Changes the web password: one's own with the old one, that of somebody whom one administers without.
+pub(super) async fn portal_password(call: &Call<'_>, user: &UserId) -> Outcome {
+    if call.method != Method::Put {
+        return Err(ApiError::MethodNotAllowed { allow: "PUT" });
+    }
+    call.may_control()?;
+    let asked: PortalPassword = call.read()?;
+    if call.principal.id() == user.as_str() && asked.old_password.is_none() {
+        return Err(ApiError::BadDocument { reason: "oldPassword is missing".to_owned() });
+    }
+    let credentials = &call.api.ports.credentials;
+    credentials.change_password(user, asked.old_password.as_deref(), &asked.new_password).await?;
+    Ok(Reply::empty(200))
+}
+
+/// How the user is reached by messages; not assigned to who has no address for them.
+pub(super) async fn messaging(call: &Call<'_>, user: &UserId) -> Outcome {
+    get_only(call)?;
+    let found = call.api.ports.directory.profile(user).await?;
+    let address = found.imp_id.ok_or(ApiError::NotAssigned { service: "Integrated IMP" })?;
+    let service = address.split_once('@').map(|(_, domain)| domain.to_owned());
+    let document =
+        ImpProfile { service_net_address: service, imp_user_id: Some(address), ..ImpProfile::default() };
+    Ok(Reply::document(200, document.to_element()))
+}
+
 /// Feature access codes: the application server has none.
 pub(super) async fn feature_access_codes(call: &Call<'_>, user: &UserId) -> Outcome {
     empty_list(call, user, "FAC").await
@@ -117,6 +144,7 @@ fn access_device(call: &Call<'_>, device: port::AccessDevice) -> AccessDevice {
             .credentials
             .filter(|_| with_credentials)
             .map(|found| DeviceUserNamePassword { user_name: found.user_name, password: found.password }),
+        allow_termination: Some(device.allow_termination),
         endpoint_type: Some("Primary".to_owned()),
         ..AccessDevice::default()
     }
@@ -130,13 +158,29 @@ pub(super) async fn devices(call: &Call<'_>, user: &UserId) -> Outcome {
     Ok(Reply::document(200, AccessDevices { access_devices }.to_element()))
 }
 
-/// One device by its line and port.
+/// One device by its line and port; PUT says whether calls may end there.
 pub(super) async fn device(call: &Call<'_>, user: &UserId, line_port: &str) -> Outcome {
-    get_only(call)?;
-    let found = call.api.ports.devices.devices(user).await?;
-    let device = found
-        .into_iter()
-        .find(|device| device.line_port.eq_ignore_ascii_case(line_port))
-        .ok_or(ApiError::NotFound { what: "device" })?;
-    Ok(Reply::document(200, access_device(call, device).to_element().renamed("AccessDevice")))
+    match call.method {
+        Method::Get => {
+            let found = call.api.ports.devices.devices(user).await?;
+            let device = found
+                .into_iter()
+                .find(|device| device.line_port.eq_ignore_ascii_case(line_port))
+                .ok_or(ApiError::NotFound { what: "device" })?;
+            Ok(Reply::document(200, access_device(call, device).to_element().renamed("AccessDevice")))
+        }
+        Method::Put => {
+            call.may_control()?;
+            let bad = |reason: String| ApiError::BadDocument { reason };
+            let element = call.document("AccessDevice")?;
+            if !element.name.eq_ignore_ascii_case("AccessDevice") {
+                return Err(bad("the document is not an AccessDevice".to_owned()));
+            }
+            // All else about a device is the operator's.
+            let allow = bool::read("allowTermination", element).map_err(|error| bad(error.to_string()))?;
+            call.api.ports.devices.allow_termination(user, line_port, allow).await?;
+            Ok(Reply::empty(200))
+        }
+        Method::Delete | Method::Post => Err(ApiError::MethodNotAllowed { allow: "GET, PUT" }),
+    }
 }

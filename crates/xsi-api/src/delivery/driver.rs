@@ -2,17 +2,20 @@
 
 use super::hub::{Hub, Work};
 use super::machine::Machine;
-use super::types::Output;
-use crate::convert;
+use super::types::{Id, Output, SetKey};
+use crate::events::Poster;
+use crate::{ChannelTransport, convert};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use openadp_appserver::{Event, FeedEvent, PortError, SubscriptionRecord};
+use openadp_appserver::{ChannelRecord, Event, FeedEvent, PortError, SubscriptionRecord};
+use openadp_xsi_schema::Element;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 /// Events read at once.
 const FEED_BATCH: usize = 256;
@@ -253,6 +256,7 @@ async fn errand(hub: Arc<Hub>, output: Output) {
                 tracing::warn!(error = %chain(&error), "a channel cannot be removed");
             }
         }
+        Output::OpenContact { set, uri } => open_contact(&hub, set, uri).await,
         Output::ForgetSubscription { subscription } => errand_forget(&hub, &subscription).await,
         Output::Reserve { subscription, count } => {
             let reserved = hub.ports.subscriptions.reserve_sequence(&subscription, count).await;
@@ -272,6 +276,34 @@ async fn errand(hub: Arc<Hub>, output: Output) {
         }
         // The hub wrote these itself.
         Output::Close { .. } | Output::Send { .. } => {}
+    }
+}
+
+/// Opens a channel that stands for an address, and posts what goes down it until it ends.
+async fn open_contact(hub: &Arc<Hub>, set: SetKey, uri: Id) {
+    let Some(sender) = hub.contacts.clone() else { return };
+    let record = ChannelRecord {
+        channel_id: Uuid::new_v4().to_string(),
+        channel_set_id: set.name.to_string(),
+        owner: set.owner.clone(),
+        application_id: None,
+        priority: 1,
+        weight: 1,
+        expires_at: None,
+        process: hub.process.clone(),
+    };
+    match hub.ports.subscriptions.put_channel(&record).await {
+        Ok(ended) => {
+            let document = Element::new("Channel");
+            let channel = hub.attach(record, ChannelTransport::Contact, &ended, document);
+            let (settings, owner) = (hub.http_contact(), set.owner);
+            let poster = Poster { hub: hub.clone(), sender, settings, uri, owner };
+            hub.tasks.spawn(poster.run(channel));
+        }
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "no channel for an address that events are posted to");
+            hub.step(|machine, now| machine.contact_failed(now, &set));
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::machine::Machine;
 use super::types::{Id, Limits, Millis, Output};
-use crate::settings::{EventsGeneral, EventsIntegration};
-use crate::{AfterReply, ChannelTransport, Delivery, DeliveryKind, OpenChannel};
+use crate::settings::{AllowedTarget, EventsGeneral, EventsIntegration, HttpContact};
+use crate::{AfterReply, ChannelTransport, ContactSender, Delivery, DeliveryKind, OpenChannel};
 use bytes::Bytes;
 use openadp_appserver::{ChannelRecord, Ports, SubscriptionRecord, epoch_millis};
 use openadp_settings::{Live, Store};
@@ -13,10 +13,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// Room in a channel's queue beside its events, for heartbeats.
 const HEARTBEAT_ROOM: usize = 4;
+
+/// How long other processes leave it to the one that took the request to post events to an address.
+const CONTACT_WAIT: Millis = 2_000;
 
 /// What the driver does for the machine: each a call of a port.
 #[derive(Debug)]
@@ -46,15 +50,23 @@ pub(crate) struct Hub {
     /// Woken when there is work or an earlier deadline.
     pub(super) wake: Notify,
     ready: watch::Sender<bool>,
+    store: Arc<Store>,
+    pub(super) contacts: Option<Arc<dyn ContactSender>>,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Hub {
     /// A hub without channels.
-    pub(crate) fn new(ports: Ports, store: &Arc<Store>) -> Arc<Self> {
+    pub(crate) fn new(
+        ports: Ports,
+        store: &Arc<Store>,
+        contacts: Option<Arc<dyn ContactSender>>,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
         let general = store.live::<EventsGeneral>();
         let integration = store.live::<EventsIntegration>();
         let process = Uuid::new_v4().to_string();
-        let limits = limits(&general, &integration);
+        let limits = limits(&general, &integration, contacts.is_some());
         Arc::new(Self {
             ports,
             state: Mutex::new(State {
@@ -67,6 +79,9 @@ impl Hub {
             integration,
             wake: Notify::new(),
             ready: watch::Sender::new(false),
+            store: store.clone(),
+            contacts,
+            tasks,
         })
     }
 
@@ -86,6 +101,14 @@ impl Hub {
     pub(super) fn handlers(&self) -> usize {
         self.integration.load().event_handler_thread_count.max(1)
     }
+    /// Where events may be posted to.
+    pub(crate) fn allowed_targets(&self) -> Vec<AllowedTarget> {
+        self.store.rows()
+    }
+    /// How they are posted.
+    pub(super) fn http_contact(&self) -> Live<HttpContact> {
+        self.store.live()
+    }
     /// Says that the feed's position and the store's records are known.
     pub(super) fn set_ready(&self) {
         self.ready.send_replace(true);
@@ -104,7 +127,7 @@ impl Hub {
     pub(crate) fn step<T>(&self, step: impl FnOnce(&mut Machine, Millis) -> T) -> T {
         let now = self.now();
         let mut state = self.lock();
-        state.machine.set_limits(limits(&self.general, &self.integration));
+        state.machine.set_limits(limits(&self.general, &self.integration, self.contacts.is_some()));
         let before = state.machine.next_deadline();
         let result = step(&mut state.machine, now);
         let worked = state.perform(now);
@@ -188,7 +211,7 @@ impl Hub {
     }
 }
 
-fn limits(general: &Live<EventsGeneral>, integration: &Live<EventsIntegration>) -> Limits {
+fn limits(general: &Live<EventsGeneral>, integration: &Live<EventsIntegration>, contacts: bool) -> Limits {
     let general = general.load();
     let millis = |seconds: u32| Millis::from(seconds) * 1000;
     Limits {
@@ -197,6 +220,8 @@ fn limits(general: &Live<EventsGeneral>, integration: &Live<EventsIntegration>) 
         acknowledgement: millis(general.notification_timeout_in_seconds.max(1)),
         grace: millis(general.channel_set_grace_period_in_seconds.max(1)),
         queue: integration.load().event_queue_size.max(1),
+        contacts,
+        contact_wait: CONTACT_WAIT,
     }
 }
 
@@ -218,6 +243,7 @@ impl State {
                 work @ (Output::FetchState { .. }
                 | Output::ForgetChannel { .. }
                 | Output::ForgetSubscription { .. }
+                | Output::OpenContact { .. }
                 | Output::Reserve { .. }) => {
                     self.work.push_back(Work::Machine(work));
                     worked = true;

@@ -13,6 +13,8 @@ pub(crate) enum Package {
     /// The state of a service that tells of itself.
     Service(ServiceKind),
     StandardCall,
+    /// Counts of voice messages.
+    VoiceMailMessageSummary,
 }
 
 /// Why a package name is refused.
@@ -34,6 +36,7 @@ impl Package {
             Self::CallPark,
             Self::PushNotificationRegistration,
             Self::StandardCall,
+            Self::VoiceMailMessageSummary,
         ]
         .into_iter()
         .chain(services.map(Self::Service))
@@ -48,6 +51,7 @@ impl Package {
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
             Self::Service(kind) => kind.package_name(),
             Self::StandardCall => EventPackage::StandardCall.as_str(),
+            Self::VoiceMailMessageSummary => EventPackage::VoiceMailMessageSummary.as_str(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Package {
             Event::Parked { .. } => self == Self::CallPark,
             Event::Hook(_) => self.is_call(),
             Event::Service(service) => self.service() == Some(service.kind),
+            Event::Messages(_) => self == Self::VoiceMailMessageSummary,
             Event::PushRegistrations => self == Self::PushNotificationRegistration,
             Event::CredentialsChanged | Event::SubscriberDeleted => false,
         }

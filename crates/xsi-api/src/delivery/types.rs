@@ -33,6 +33,10 @@ pub(crate) struct Limits {
     pub(crate) grace: Millis,
     /// Events that wait, per channel and per subscription.
     pub(crate) queue: usize,
+    /// Whether this process can post events to addresses.
+    pub(crate) contacts: bool,
+    /// How long it leaves that to the process that took the request.
+    pub(crate) contact_wait: Millis,
 }
 
 /// What was known about a subscription before now.
@@ -66,6 +70,8 @@ pub(crate) enum Output {
     ForgetChannel { channel: Id },
     /// Removes a subscription from the store.
     ForgetSubscription { subscription: Id },
+    /// Opens a channel that stands for an address in a set, and posts what goes down it.
+    OpenContact { set: SetKey, uri: Id },
     /// Reserves sequence numbers.
     Reserve { subscription: Id, count: u64 },
     /// Puts a document on a channel.
@@ -91,6 +97,7 @@ pub(super) struct Item {
 pub(super) enum Timer {
     Acknowledgement(uuid::Uuid),
     ChannelExpiry(Id),
+    Contact(SetKey),
     Grace(SetKey),
     Heartbeat(Id),
     Liveness(Id),

@@ -32,9 +32,9 @@ pub(crate) async fn open(
     let channel_set_id = text(asked.channel_set_id).unwrap_or_else(|| channel_id.clone());
     for (name, value) in [("channelSetId", Some(&channel_set_id)), ("applicationId", application_id.as_ref())]
     {
-        if value.is_some_and(|value| value.chars().count() > MAX_ID) {
+        if value.is_some_and(|value| value.chars().count() > MAX_ID || value.chars().any(char::is_control)) {
             return Err(ApiError::BadDocument {
-                reason: format!("{name} is longer than {MAX_ID} characters"),
+                reason: format!("{name} is longer than {MAX_ID} characters, or has control characters"),
             });
         }
     }

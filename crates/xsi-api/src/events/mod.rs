@@ -1,6 +1,7 @@
 //! Xsi-Events: channels, channel sets, subscriptions, event responses (xsi.md 5, cti.md 6 and 7).
 
 mod channel;
+mod contact;
 mod lifetime;
 mod response;
 mod subscription;
@@ -11,6 +12,7 @@ use crate::{Method, actions};
 use openadp_appserver::SubscriptionTarget;
 
 pub(crate) use channel::open;
+pub(crate) use contact::Poster;
 
 /// Finds the resource of a path below `/v2.0/`.
 pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {

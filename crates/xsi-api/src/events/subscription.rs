@@ -1,12 +1,15 @@
 //! Subscriptions (xsi.md 5.5, cti.md 6.2).
 
+use super::contact;
 use super::lifetime::{grant, remaining};
-use crate::api::{Call, MAX_ID, Outcome};
+use crate::api::{Call, MAX_ID, Outcome, own_provider};
 use crate::delivery::{Package, Packages, Refused, SetKey};
 use crate::error::ApiError;
 use crate::{Method, Reply};
 use openadp_appserver::{AdminLevel, Owner, Principal, SubscriptionRecord, SubscriptionTarget};
-use openadp_xsi_schema::{Document, EventPackageList, Subscription, SubscriptionList, TargetIdType};
+use openadp_xsi_schema::{
+    Document, EventPackageList, HttpContact, Subscription, SubscriptionList, TargetIdType,
+};
 use uuid::Uuid;
 
 /// Whether the principal may watch a target that is no user (cti.md 4.1 and 4.3: below the account; the system needs a
@@ -31,6 +34,16 @@ fn may_watch(principal: &Principal, target: &SubscriptionTarget) -> bool {
     }
 }
 
+/// Why somebody may not watch a target: what is outside of the own enterprise looks like what is not there.
+fn outside(principal: &Principal, target: &SubscriptionTarget) -> ApiError {
+    let (provider, what) = match target {
+        SubscriptionTarget::User(_) | SubscriptionTarget::System => return ApiError::Forbidden,
+        SubscriptionTarget::ServiceProvider { provider } => (provider, "service provider"),
+        SubscriptionTarget::Group { provider, .. } => (provider, "group"),
+    };
+    if own_provider(principal) == Some(provider) { ApiError::Forbidden } else { ApiError::NotFound { what } }
+}
+
 /// A group without its service provider: the one of the account (xsi.md 5.5).
 pub(super) async fn create_for_group(call: &Call<'_>, group: &str) -> Outcome {
     let provider = match call.principal {
@@ -50,17 +63,27 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
         return Err(ApiError::MethodNotAllowed { allow: "POST" });
     }
     if !may_watch(call.principal, &target) {
-        return Err(ApiError::Forbidden);
+        return Err(outside(call.principal, &target));
     }
     let asked: Subscription = call.read()?;
     let packages = packages(&asked)?;
-    let set = match (asked.channel_set_id.as_deref().map(str::trim), &asked.http_contact) {
-        (Some(set), _) if !set.is_empty() && set.chars().count() <= MAX_ID => set.to_owned(),
+    let (set, http_contact) = match (asked.channel_set_id.as_deref().map(str::trim), &asked.http_contact) {
+        (Some(set), _)
+            if !set.is_empty() && set.chars().count() <= MAX_ID && !set.chars().any(char::is_control) =>
+        {
+            (set.to_owned(), None)
+        }
         (Some(_), _) => {
             return Err(ApiError::BadDocument { reason: "channelSetId is empty or too long".to_owned() });
         }
-        // A URL to call is an outgoing connection that no operator allowed; refused until a setting allows it.
-        (None, Some(_)) => return Err(ApiError::Unsupported { what: "httpContact" }),
+        (None, Some(wanted)) => {
+            let url = contact::parse(&wanted.uri)?;
+            // An outgoing connection that no operator allowed.
+            if !contact::is_allowed(&url, &call.api.hub.allowed_targets()) {
+                return Err(ApiError::Unsupported { what: "this httpContact" });
+            }
+            (contact::set_name(url.as_str()), Some(url.to_string()))
+        }
         (None, None) => return Err(ApiError::BadDocument { reason: "channelSetId is missing".to_owned() }),
     };
     let application_id = asked.application_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
@@ -73,7 +96,7 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
     let owner = call.owner();
     let key = SetKey { owner: owner.clone(), name: set.as_str().into() };
     // The store is asked only when the set is not known here yet: another process may just have opened the channel.
-    if call.api.hub.look(|machine| machine.channels_in(&key)) == 0 {
+    if http_contact.is_none() && call.api.hub.look(|machine| machine.channels_in(&key)) == 0 {
         let channels = call.api.ports.subscriptions.channels().await?;
         if !channels.iter().any(|record| record.owner == owner && record.channel_set_id == set) {
             return Err(ApiError::ChannelSetNotFound);
@@ -93,6 +116,7 @@ pub(super) async fn create(call: &Call<'_>, target: SubscriptionTarget) -> Outco
         target,
         package: packages.to_record(),
         channel_set_id: set,
+        http_contact,
         application_id,
         call_control: settings.call_control_application_name.clone(),
         expires_at: life.expires_at,
@@ -247,7 +271,8 @@ fn describe(record: &SubscriptionRecord, now: i64) -> Subscription {
         event,
         event_package_list,
         expires: Some(remaining(now, record.expires_at)),
-        channel_set_id: Some(record.channel_set_id.clone()),
+        http_contact: record.http_contact.clone().map(|uri| HttpContact { uri }),
+        channel_set_id: Some(record.channel_set_id.clone()).filter(|_| record.http_contact.is_none()),
         application_id: record.application_id.clone(),
         ..Subscription::default()
     }

@@ -1,6 +1,10 @@
 //! Xsi-Actions over the embedded application server.
 
 use crate::lab::{ALICE, BO, CAROL, Lab, administrator, client, subscriber};
+use crate::lab::{CHANNEL, subscription};
+use openadp_appserver::{Address, Caller, DeviceLevel, NewMessage, PhoneListEntry, Principal, UserId};
+use openadp_appserver_embedded::{NewDevice, PhoneListOwner};
+use openadp_settings::Secret;
 use openadp_xsi_api::Method::{Delete, Get, Post, Put};
 
 #[tokio::test]
@@ -28,7 +32,7 @@ async fn everybody_stays_within_their_scope() {
     let path = |user: &str| format!("user/{user}/profile");
     for (who, user, status) in [
         (subscriber(ALICE), BO, 403),
-        (subscriber(ALICE), "nobody@lab.example", 403),
+        (subscriber(ALICE), "nobody@lab.example", 404),
         (administrator(), BO, 200),
         (administrator(), CAROL, 403),
         (administrator(), "nobody@lab.example", 404),
@@ -109,6 +113,88 @@ async fn directories_have_pages_and_searches() {
     assert_eq!(found.text("userId"), CAROL);
     let none = lab.actions(&alice, Get, &path("Enterprise?lastName=zzz"), "").await;
     assert_eq!((none.status, none.text("totalAvailableRecords")), (200, "0"));
+    let sorted = lab.actions(&alice, Get, &path("Enterprise?sortColumn=firstName/i&results=1"), "").await;
+    assert_eq!(sorted.text("userId"), ALICE);
+    let unsorted = lab.actions(&alice, Get, &path("Enterprise?sortColumn=shoeSize"), "").await;
+    assert_eq!((unsorted.status, unsorted.text("errorCode")), (400, "210401"));
+    let either = "Enterprise?firstName=Alice&lastName=Li,%C3%98st&searchCriteriaModeOr=TRUE";
+    assert_eq!(lab.actions(&alice, Get, &path(either), "").await.text("totalAvailableRecords"), "3");
+}
+
+#[tokio::test]
+async fn phone_lists_and_custom_directories_are_shown_to_whom_they_are_for() {
+    let lab = Lab::new().await;
+    let (alice, carol) = (subscriber(ALICE), subscriber(CAROL));
+    let provisioning = lab.server.provisioning();
+    let entry =
+        |name: &str, number: &str| PhoneListEntry { name: name.to_owned(), number: number.to_owned() };
+    let enterprise = PhoneListOwner::Enterprise { provider: "acme".to_owned() };
+    let group = PhoneListOwner::Group { provider: "acme".to_owned(), group: "north".to_owned() };
+    let own = PhoneListOwner::Personal { user: UserId::new(ALICE) };
+    let taxis = [entry("Taxi", "+1-555-010-0900"), entry("Bus", "9")];
+    provisioning.put_phone_entries(&enterprise, &taxis).await.expect("put");
+    provisioning.put_phone_entries(&group, &[entry("Porter", "1")]).await.expect("put");
+    provisioning.put_phone_entries(&own, &[entry("Mum & Dad", "0900")]).await.expect("put");
+    let get = async |who: &Principal, user: &str, rest: &str| {
+        lab.actions(who, Get, &format!("user/{user}/directories/{rest}"), "").await
+    };
+    let page = get(&carol, CAROL, "EnterpriseCommon?start=2&results=1").await;
+    assert!(
+        page.xml.ends_with(
+            "<EnterpriseCommon xmlns=\"http://schema.broadsoft.com/xsi\"><startIndex>2</startIndex><numberOfRecords>1\
+             </numberOfRecords><totalAvailableRecords>2</totalAvailableRecords><commonPhoneEntry><name>Taxi</name>\
+             <number>+1-555-010-0900</number></commonPhoneEntry></EnterpriseCommon>"
+        ),
+        "{}",
+        page.xml
+    );
+    assert_eq!(get(&carol, CAROL, "enterprisecommon?number=*0900").await.text("name"), "Taxi");
+    assert_eq!(get(&carol, CAROL, "EnterpriseCommon?name=bu*/i").await.text("number"), "9");
+    assert_eq!(get(&alice, ALICE, "GroupCommon").await.text("name"), "Porter");
+    assert_eq!(get(&carol, CAROL, "GroupCommon").await.text("totalAvailableRecords"), "0");
+    let personal = get(&alice, ALICE, "Personal").await;
+    assert!(
+        personal.xml.contains("<entry><name>Mum &amp; Dad</name><number>0900</number></entry></Personal>")
+    );
+
+    assert!(
+        get(&alice, ALICE, "CustomContact")
+            .await
+            .xml
+            .ends_with("<CustomContact xmlns=\"http://schema.broadsoft.com/xsi\"/>")
+    );
+    let carol_id = UserId::new(CAROL);
+    provisioning.put_custom_directory("acme", "north", "Front desk", Some(&carol_id)).await.expect("put");
+    let list = get(&alice, ALICE, "CustomContact").await;
+    assert!(list.xml.contains("<directory><name>Front desk</name></directory>"), "{}", list.xml);
+    let desk = get(&alice, ALICE, "CustomContact/Front%20desk").await;
+    assert!(desk.xml.contains("<Directory xmlns=") && desk.xml.contains("<contacts><contact><userId>carol@"));
+    assert_eq!((desk.text("number"), desk.text("hiranganaLastName")), ("+1-5550100122", "Øst"));
+    assert_eq!(
+        get(&alice, ALICE, "CustomContact/Front%20desk?name=zz*").await.text("totalAvailableRecords"),
+        "0"
+    );
+    assert_eq!(get(&alice, ALICE, "CustomContact/Back%20door").await.status, 404);
+    assert_eq!(get(&carol, CAROL, "CustomContact/Front%20desk").await.status, 404, "another group's");
+}
+
+#[tokio::test]
+async fn enhanced_logs_say_where_a_call_went() {
+    let lab = Lab::new().await;
+    let (alice, bo) = (subscriber(ALICE), subscriber(BO));
+    let forward = "<CallForwardingAlways><active>true</active><forwardToPhoneNumber>1002</forwardToPhoneNumber></CallForwardingAlways>";
+    let path = format!("user/{BO}/services/CallForwardingAlways");
+    assert_eq!(lab.actions(&bo, Put, &path, forward).await.status, 200);
+    lab.actions(&alice, Post, &format!("user/{ALICE}/calls/new?address=1001"), "").await;
+    let logs = lab.actions(&bo, Get, &format!("user/{BO}/directories/EnhancedCallLogs"), "").await;
+    assert!(
+        logs.xml.contains("<missed><enhancedCallLogsExtendedEntry>")
+            && logs.xml.contains("<redirect><address>tel:1002</address><reason>unconditional</reason>"),
+        "{}",
+        logs.xml
+    );
+    let plain = lab.actions(&bo, Get, &format!("user/{BO}/directories/CallLogs"), "").await;
+    assert!(plain.xml.contains("<callLogsEntry>") && !plain.xml.contains("redirect"), "{}", plain.xml);
 }
 
 #[tokio::test]
@@ -275,7 +361,7 @@ async fn no_resource_of_another_user_answers() {
         assert_eq!((answer.status, answer.text("errorCode")), (403, "210403"), "{method:?} {rest}");
     }
     for path in [format!("user/{BO}"), format!("user/{BO}/subscription")] {
-        let answer = lab.events(&alice, Post, &path, &crate::lab::subscription("Advanced Call")).await;
+        let answer = lab.events(&alice, Post, &path, &subscription("Advanced Call")).await;
         assert_eq!(answer.status, 403, "{path}");
     }
     for target in [
@@ -285,7 +371,166 @@ async fn no_resource_of_another_user_answers() {
         "enterprise/acme",
         "system",
     ] {
-        let answer = lab.events(&alice, Post, target, &crate::lab::subscription("Advanced Call")).await;
+        let answer = lab.events(&alice, Post, target, &subscription("Advanced Call")).await;
         assert_eq!(answer.status, 403, "{target}");
     }
+}
+
+#[tokio::test]
+async fn voice_messages_are_heard_marked_and_deleted() {
+    let lab = Lab::new().await;
+    let alice = subscriber(ALICE);
+    let path = |rest: &str| format!("user/{ALICE}/VoiceMessagingMessages{rest}");
+    let none = lab.actions(&alice, Get, &path(""), "").await;
+    assert!(none.xml.ends_with("<messageInfoList/></VoiceMessagingMessages>"), "{}", none.xml);
+    let empty = lab.actions(&alice, Get, &format!("user/{ALICE}/calls/MessageSummary"), "").await;
+    assert!(empty.xml.ends_with("<summary/></VoiceMailMessageSummary>"), "{}", empty.xml);
+    let mut channel = lab.open(&alice, CHANNEL).await;
+    let package = subscription("Voice Mail Message Summary");
+    assert_eq!(lab.events(&alice, Post, &format!("user/{ALICE}"), &package).await.status, 200);
+    let (kind, xml) = channel.event(&lab.api, &alice).await;
+    assert_eq!(kind, "VoiceMailMessageSummaryEvent");
+    assert!(xml.contains("<xsi:messageSummary/>"), "{xml}");
+
+    let leave = async |urgent: bool, private: bool| {
+        let caller = Caller {
+            name: Some("Bo & Co".to_owned()),
+            user_id: Some(UserId::new(BO)),
+            address: Some(Address::of("+15550100121")),
+            private,
+        };
+        let content = b"ID3 sound".to_vec();
+        let message = NewMessage { caller, duration: 1_500, urgent, confidential: false, content };
+        lab.ports.messages.deposit(&UserId::new(ALICE), &message).await.expect("left")
+    };
+    let first = leave(false, false).await;
+    let (_, xml) = channel.event(&lab.api, &alice).await;
+    assert!(
+        xml.contains("<xsi:messageSummary><xsi:newMessages>1</xsi:newMessages></xsi:messageSummary>"),
+        "{xml}"
+    );
+    let second = leave(true, true).await;
+    channel.event(&lab.api, &alice).await;
+    let list = lab.actions(&alice, Get, &path(""), "").await;
+    assert_eq!(list.xml.matches("<messageInfo>").count(), 2);
+    assert!(list.xml.contains("<callingPartyInfo><privacy/></callingPartyInfo><urgent/>"), "{}", list.xml);
+    let id = format!("/v2.0/user/alice%40lab.example/VoiceMessagingMessages/{first}");
+    assert!(list.xml.contains(&format!("<messageId>{id}</messageId>")), "{}", list.xml);
+
+    let one = lab.actions(&alice, Get, id.trim_start_matches("/v2.0/"), "").await;
+    assert!(
+        one.xml.ends_with(
+            "<messageMediaContent><description>Voice message</description><mediaType>MP3</mediaType>\
+             <content>SUQzIHNvdW5k</content></messageMediaContent></VoiceMessage>"
+        ),
+        "{}",
+        one.xml
+    );
+    assert!(
+        one.xml.contains("<duration>1500</duration><callingPartyInfo><name>Bo &amp; Co</name><userId>bo@")
+    );
+    for (path, read) in [
+        (path(&format!("/{first}/MarkAsRead")), 1),
+        (path(&format!("/{first}/markasunread")), 0),
+        (path("/MarkAllAsRead"), 2),
+    ] {
+        let done = lab.actions(&alice, Put, &path, "").await;
+        assert_eq!((done.status, done.xml.as_str()), (200, ""), "{path}");
+        let list = lab.actions(&alice, Get, &format!("user/{ALICE}/VoiceMessagingMessages"), "").await;
+        assert_eq!(list.xml.matches("<read/>").count(), read, "{path}");
+    }
+    let summary = lab.actions(&alice, Get, &format!("user/{ALICE}/calls/messagesummary"), "").await;
+    assert!(
+        summary.xml.contains(
+            "<summary><oldMessages>2</oldMessages><oldUrgentMessages>1</oldUrgentMessages></summary>"
+        ),
+        "{}",
+        summary.xml
+    );
+    assert_eq!(lab.actions(&alice, Put, &path("/MarkAllAsUnread"), "").await.status, 200);
+    let transcript = lab.actions(&alice, Get, &path(&format!("/{first}/transcript")), "").await;
+    assert_eq!((transcript.status, transcript.text("errorCode")), (404, "210408"));
+    for (status, id) in [(200, &first), (404, &first), (200, &second)] {
+        assert_eq!(lab.actions(&alice, Delete, &path(&format!("/{id}")), "").await.status, status);
+    }
+    for rest in ["/nope", "/nope/transcript"] {
+        assert_eq!(lab.actions(&alice, Get, &path(rest), "").await.text("errorCode"), "210406", "{rest}");
+    }
+    let mut last = String::new();
+    while !last.contains("<xsi:messageSummary/>") {
+        last = channel.event(&lab.api, &alice).await.1;
+    }
+}
+
+#[tokio::test]
+async fn passwords_are_changed_by_who_knows_them_or_administers_them() {
+    let lab = Lab::new().await;
+    let (alice, admin) = (subscriber(ALICE), administrator());
+    let path = format!("user/{ALICE}/profile/Password/Portal");
+    let profile = lab.actions(&alice, Get, &format!("user/{ALICE}/profile"), "").await;
+    assert_eq!(
+        profile.text("portalPasswordChange"),
+        "/v2.0/user/alice%40lab.example/profile/Password/Portal"
+    );
+    let portal = |old: &str, new: &str| format!("<Portal>{old}<newPassword>{new}</newPassword></Portal>");
+    let old = |old: &str| format!("<oldPassword>{old}</oldPassword>");
+    for (who, document, status) in [
+        (&alice, portal("", "correct horse 2"), 400),
+        (&alice, portal(&old("wrong"), "correct horse 2"), 403),
+        (&alice, portal(&old("correct horse 1"), "correct horse 1"), 400),
+        (&alice, "<Portal><oldPassword>correct horse 1</oldPassword></Portal>".to_owned(), 400),
+        (&alice, portal(&old("correct horse 1"), " correct &amp; horse "), 200),
+        (&client(), portal("", "x"), 403),
+        (&administrator(), portal("", "correct horse 3"), 200),
+    ] {
+        let answer = lab.actions(who, Put, &path, &document).await;
+        assert_eq!(answer.status, status, "{document}: {}", answer.xml);
+        if status == 200 && who == &alice {
+            let password = " correct & horse ";
+            lab.ports.credentials.verify_password(&UserId::new(ALICE), password).await.expect("changed");
+        }
+    }
+    lab.ports.credentials.verify_password(&UserId::new(ALICE), "correct horse 3").await.expect("changed");
+    let elsewhere = format!("user/{CAROL}/profile/Password/Portal");
+    assert_eq!(lab.actions(&admin, Put, &elsewhere, &portal("", "x")).await.status, 403);
+    assert_eq!(lab.actions(&alice, Get, &path, "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_device_takes_calls_or_does_not() {
+    let lab = Lab::new().await;
+    let (alice, bo) = (subscriber(ALICE), subscriber(BO));
+    let device = NewDevice {
+        user_id: UserId::new(BO),
+        name: "bo-pc".to_owned(),
+        level: DeviceLevel::Group,
+        device_type: "Business Communicator - PC".to_owned(),
+        line_port: "bo_pc@lab.example".to_owned(),
+        mac: None,
+        user_name: "bo_pc".to_owned(),
+        password: Secret::new("device password"),
+        sip_user_name: "bo_pc".to_owned(),
+        sip_password: Secret::new("sip password"),
+    };
+    lab.server.provisioning().put_device(&device).await.expect("made");
+    let path = format!("user/{BO}/profile/device/bo_pc@lab.example");
+    let set =
+        |allow: &str| format!("<AccessDevice><allowTermination>{allow}</allowTermination></AccessDevice>");
+    assert_eq!(lab.actions(&bo, Get, &path, "").await.text("allowTermination"), "true");
+    assert_eq!(lab.actions(&bo, Put, &path, "<AccessDevice/>").await.status, 400);
+    assert_eq!(lab.actions(&bo, Put, &path, &set("perhaps")).await.status, 400);
+    assert_eq!(lab.actions(&bo, Put, &path, &set("false")).await.status, 200);
+    assert_eq!(lab.actions(&bo, Get, &path, "").await.text("allowTermination"), "false");
+    let dial = format!("user/{ALICE}/calls/new?address=1001");
+    lab.actions(&alice, Post, &dial, "").await;
+    assert_eq!(lab.actions(&bo, Get, &format!("user/{BO}/calls"), "").await.text("callId"), "");
+    assert_eq!(lab.actions(&bo, Put, &path, &set("true")).await.status, 200);
+    lab.actions(&alice, Post, &dial, "").await;
+    assert_ne!(lab.actions(&bo, Get, &format!("user/{BO}/calls"), "").await.text("callId"), "");
+    let unknown = format!("user/{BO}/profile/device/none@lab.example");
+    assert_eq!(lab.actions(&bo, Put, &unknown, &set("true")).await.status, 404);
+    assert_eq!(
+        lab.actions(&bo, Get, &format!("user/{BO}/profile/IMP"), "").await.text("errorCode"),
+        "210408"
+    );
 }

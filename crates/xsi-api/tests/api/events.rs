@@ -1,7 +1,8 @@
 //! Xsi-Events over the embedded application server.
 
 use crate::lab::{
-    ALICE, BO, CHANNEL, Lab, acknowledge, administrator, client, open, send, subscriber, subscription, text,
+    self, ALICE, BO, CAROL, CHANNEL, Lab, acknowledge, administrator, client, open, send, subscriber,
+    subscription, text,
 };
 use openadp_xsi_api::Application::Events;
 use openadp_xsi_api::DeliveryKind;
@@ -260,4 +261,136 @@ async fn shutdown_ends_the_channels() {
     lab.tasks.close();
     lab.tasks.wait().await;
     assert!(lab.ports.subscriptions.channels().await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn events_are_posted_to_addresses_that_an_operator_allows() {
+    let lab = Lab::new().await;
+    let (alice, bo) = (subscriber(ALICE), subscriber(BO));
+    let posted = |uri: &str, packages: &str| {
+        format!(
+            "<Subscription>{packages}<httpContact><uri>{uri}</uri></httpContact><applicationId>app</applicationId></Subscription>"
+        )
+    };
+    let dnd = "<event>Do Not Disturb</event>";
+    let path = format!("user/{ALICE}");
+    let refused = lab.events(&alice, Post, &path, &posted("https://hook.example/a", dnd)).await;
+    assert_eq!((refused.status, refused.text("errorCode")), (400, "210413"), "nothing is allowed at first");
+    lab.add("Xsi-Events/HttpContact/AllowedTargets", &[("host", "hook.example")]);
+    for uri in [
+        "http://hook.example/a",
+        "hook.example/a",
+        "https://other.example/",
+        "ftp://hook.example/",
+        "",
+        "https://u:p@hook.example/",
+    ] {
+        assert_eq!(lab.events(&alice, Post, &path, &posted(uri, dnd)).await.status, 400, "{uri}");
+    }
+    let made = lab.events(&alice, Post, &path, &posted("https://hook.example/a?b=1&amp;c=2", dnd)).await;
+    assert_eq!(made.status, 200, "{}", made.xml);
+    let (uri, first) = lab.hook.posted(0).await;
+    assert_eq!(uri, "https://hook.example/a?b=1&c=2");
+    assert!(
+        first.contains("</xsi:subscriptionId><xsi:httpContact><xsi:uri>https://hook.example/a?b=1&amp;c=2</xsi:uri></xsi:httpContact><xsi:targetId>alice@"),
+        "{first}"
+    );
+    assert!(!first.contains("channelId") && first.contains("xsi:DoNotDisturbEvent"));
+    // What is refused is tried again, and then counts as delivered.
+    lab.hook.refusals.store(2, std::sync::atomic::Ordering::SeqCst);
+    let active = "<DoNotDisturb><active>true</active></DoNotDisturb>";
+    lab.actions(&alice, Put, &format!("user/{ALICE}/services/DoNotDisturb"), active).await;
+    let (_, second) = lab.hook.posted(1).await;
+    for n in [2, 3] {
+        assert_eq!(lab.hook.posted(n).await.1, second, "the same again");
+    }
+    assert_eq!(text(&second, "sequenceNumber"), "2");
+    let id = made.text("subscriptionId").to_owned();
+    let read = lab.events(&alice, Get, &format!("subscription/{id}"), "").await;
+    assert!(
+        read.xml.contains("<httpContact><uri>https://hook.example/a?b=1&amp;c=2</uri></httpContact>"),
+        "{}",
+        read.xml
+    );
+    assert!(!read.xml.contains("channelSetId"));
+    assert_eq!(lab.events(&bo, Get, &format!("subscription/{id}"), "").await.status, 403);
+    assert_eq!(lab.events(&alice, Delete, &format!("subscription/{id}"), "").await.status, 200);
+    let (_, last) = lab.hook.posted(4).await;
+    assert!(last.contains("xsi:SubscriptionTerminatedEvent") && !last.contains("targetId"), "{last}");
+    // Nobody posts any more.
+    let off = "<DoNotDisturb><active>false</active></DoNotDisturb>";
+    lab.actions(&alice, Put, &format!("user/{ALICE}/services/DoNotDisturb"), off).await;
+    let both = "<eventPackageList><event>Do Not Disturb</event><event>Voice Mail Message Summary</event></eventPackageList>";
+    lab.events(&alice, Post, &path, &posted("https://hook.example/z", both)).await;
+    let mut kinds: Vec<String> = Vec::new();
+    for n in [5, 6] {
+        let (uri, xml) = lab.hook.posted(n).await;
+        assert_eq!(uri, "https://hook.example/z");
+        kinds.extend(
+            xml.split("eventData xsi1:type=\"xsi:")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
+                .map(str::to_owned),
+        );
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["DoNotDisturbEvent", "VoiceMailMessageSummaryEvent"]);
+    // A channel set cannot be named like an address's.
+
+    let channel = openadp_xsi_schema::Element::new("Channel")
+        .with(openadp_xsi_schema::Element::text("channelSetId", "\u{1}https://hook.example/z"));
+    let opened =
+        lab.api.open_channel(&alice, Some(&channel), openadp_xsi_api::ChannelTransport::Stream).await;
+    assert_eq!(opened.err().map(|reply| reply.status), Some(400));
+}
+
+#[tokio::test]
+async fn targets_below_an_account_are_watched_without_a_first_state() {
+    let lab = Lab::new().await;
+    let admins = [
+        (lab::provider_administrator(), "serviceprovider/acme"),
+        (lab::provider_administrator(), "enterprise/acme/group/south"),
+        (lab::system_administrator(), "system"),
+    ];
+    for (n, (admin, path)) in admins.iter().enumerate() {
+        let channel = CHANNEL
+            .replace("<channelSetId>set", &format!("<channelSetId>set{n}"))
+            .replace(">app<", &format!(">app{n}<"));
+        let mut stream = lab.open(admin, &channel).await;
+        let wanted = subscription("Do Not Disturb")
+            .replace(">set<", &format!(">set{n}<"))
+            .replace(">app<", &format!(">app{n}<"));
+        let made = lab.events(admin, Post, path, &wanted).await;
+        assert_eq!(made.status, 200, "{path}: {}", made.xml);
+        let active = format!("<DoNotDisturb><active>{}</active></DoNotDisturb>", n % 2 == 0);
+        lab.actions(&subscriber(CAROL), Put, &format!("user/{CAROL}/services/DoNotDisturb"), &active).await;
+        let (kind, xml) = stream.event(&lab.api, admin).await;
+        assert_eq!(
+            (kind.as_str(), text(&xml, "sequenceNumber")),
+            ("DoNotDisturbEvent", "1"),
+            "no state first"
+        );
+        assert_eq!((text(&xml, "targetId"), text(&xml, "userId")), (CAROL, admin.id()));
+        assert_eq!(text(&xml, "active"), if n % 2 == 0 { "true" } else { "false" });
+    }
+    let unknown = lab
+        .events(&lab::system_administrator(), Post, "serviceprovider/nobody", &subscription("Do Not Disturb"))
+        .await;
+    assert_eq!((unknown.status, unknown.text("errorCode")), (404, "210406"));
+    let elsewhere = lab
+        .events(
+            &lab::provider_administrator(),
+            Post,
+            "serviceprovider/other",
+            &subscription("Do Not Disturb"),
+        )
+        .await;
+    assert_eq!(
+        (elsewhere.status, elsewhere.text("errorCode")),
+        (404, "210406"),
+        "as one that there is none of"
+    );
+    let above =
+        lab.events(&lab::provider_administrator(), Post, "system", &subscription("Do Not Disturb")).await;
+    assert_eq!(above.status, 403);
 }

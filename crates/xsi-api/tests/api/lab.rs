@@ -1,16 +1,21 @@
 //! XSI over the embedded application server, without a socket.
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use openadp_appserver::{Account, AccountKind, AdminLevel, Ports, Principal, SystemClock, UserId};
 use openadp_appserver_embedded::{EmbeddedApplicationServer, NewAdministrator, NewSubscriber, Options};
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
 use openadp_xsi_api::{
-    Application, ChannelTransport, Delivery, DeliveryKind, Deps, Method, OpenChannel, Reply, Request, XsiApi,
+    Application, ChannelTransport, ContactSender, Delivery, DeliveryKind, Deps, Method, OpenChannel, Reply,
+    Request, XsiApi,
 };
 use openadp_xsi_schema::{ReadLimits, read_xml};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Lab {
     pub(crate) api: XsiApi,
     pub(crate) ports: Ports,
-    /// Kept for its workers.
-    _server: EmbeddedApplicationServer,
+    /// Takes what is posted to addresses.
+    pub(crate) hook: Arc<Hook>,
+    pub(crate) server: EmbeddedApplicationServer,
     pub(crate) store: Arc<Store>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -31,6 +37,45 @@ pub(crate) struct Lab {
 pub(crate) const ALICE: &str = "alice@lab.example";
 pub(crate) const BO: &str = "bo@lab.example";
 pub(crate) const CAROL: &str = "carol@lab.example";
+/// Of another service provider.
+pub(crate) const EVE: &str = "eve@strangers.example";
+
+/// Takes what is posted, as it is told to.
+#[derive(Default)]
+pub(crate) struct Hook {
+    posted: Mutex<Vec<(String, String)>>,
+    changed: Notify,
+    /// Refuses so many before it takes one.
+    pub(crate) refusals: AtomicUsize,
+}
+
+impl ContactSender for Hook {
+    fn post(&self, uri: String, document: Bytes, _: Duration) -> BoxFuture<'static, bool> {
+        let taken = self
+            .refusals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_err();
+        let document = String::from_utf8(document.to_vec()).expect("UTF-8");
+        self.posted.lock().expect("not poisoned").push((uri, document));
+        self.changed.notify_one();
+        Box::pin(async move { taken })
+    }
+}
+
+impl Hook {
+    /// The n-th that was posted, once it was.
+    pub(crate) async fn posted(&self, n: usize) -> (String, String) {
+        let wait = async {
+            loop {
+                if let Some(found) = self.posted.lock().expect("not poisoned").get(n) {
+                    return found.clone();
+                }
+                self.changed.notified().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("posted in time")
+    }
+}
 
 impl Lab {
     pub(crate) async fn new() -> Self {
@@ -55,15 +100,21 @@ impl Lab {
         for group in ["north", "south"] {
             provisioning.put_group("acme", group).await.expect("group");
         }
-        for (n, (user, first, last, group)) in
-            [(ALICE, "Alice", "Ng", "north"), (BO, "Bo", "Li", "north"), (CAROL, "Carol", "Øst", "south")]
-                .into_iter()
-                .enumerate()
+        provisioning.put_provider("strangers", false).await.expect("provider");
+        provisioning.put_group("strangers", "far").await.expect("group");
+        for (n, (user, first, last, group)) in [
+            (ALICE, "Alice", "Ng", "north"),
+            (BO, "Bo", "Li", "north"),
+            (CAROL, "Carol", "Øst", "south"),
+            (EVE, "Eve", "Far", "far"),
+        ]
+        .into_iter()
+        .enumerate()
         {
             provisioning
                 .put_subscriber(&NewSubscriber {
                     user_id: UserId::new(user),
-                    provider: "acme".to_owned(),
+                    provider: if user == EVE { "strangers" } else { "acme" }.to_owned(),
                     group: group.to_owned(),
                     first_name: first.to_owned(),
                     last_name: last.to_owned(),
@@ -89,13 +140,15 @@ impl Lab {
             .await
             .expect("administrator");
         let ports = server.ports();
+        let hook = Arc::new(Hook::default());
         let api = XsiApi::new(Deps {
             ports: ports.clone(),
             store: store.clone(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
+            contacts: Some(hook.clone()),
         });
-        Self { api, ports, _server: server, store, tasks, shutdown, _dir: dir }
+        Self { api, ports, hook, server, store, tasks, shutdown, _dir: dir }
     }
 
     /// Another process over the same application server.
@@ -105,6 +158,7 @@ impl Lab {
             store: self.store.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
+            contacts: Some(self.hook.clone()),
         })
     }
 
@@ -114,6 +168,14 @@ impl Lab {
             key: Vec::new(),
             values: BTreeMap::from([(name.to_owned(), Some(value.to_owned()))]),
         };
+        let change =
+            Change { author: Author("test".to_owned()), comment: None, edits: vec![edit], force: false };
+        self.store.commit(&change, time::OffsetDateTime::UNIX_EPOCH).expect("accepted");
+    }
+
+    pub(crate) fn add(&self, context: &str, values: &[(&str, &str)]) {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let edit = Edit::Add { context: format!("ADP_CLI/Applications/{context}"), values };
         let change =
             Change { author: Author("test".to_owned()), comment: None, edits: vec![edit], force: false };
         self.store.commit(&change, time::OffsetDateTime::UNIX_EPOCH).expect("accepted");
@@ -149,6 +211,15 @@ pub(crate) fn subscriber(user: &str) -> Principal {
 pub(crate) fn administrator() -> Principal {
     let level = AdminLevel::Group { provider: "acme".to_owned(), group: "north".to_owned() };
     account("north-admin@lab.example", AccountKind::Administrator(level))
+}
+
+pub(crate) fn provider_administrator() -> Principal {
+    let level = AdminLevel::ServiceProvider { provider: "acme".to_owned() };
+    account("acme-admin@lab.example", AccountKind::Administrator(level))
+}
+
+pub(crate) fn system_administrator() -> Principal {
+    account("root@lab.example", AccountKind::Administrator(AdminLevel::System))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test says who asks")]

@@ -1,7 +1,7 @@
 //! Call logs in all their forms (xsi.md 3.5).
 
 use crate::field::{document, enumeration};
-use crate::{Element, Value};
+use crate::{Element, Redirect, Redirections, Value};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -30,6 +30,10 @@ document! {
         time: String = "time",
         /// Id of the entry.
         call_log_id: String = "callLogId",
+        /// How the call came here; in `enhancedCallLogsExtendedEntry` only.
+        redirections: Option<Redirections> = "redirections",
+        /// Where the user's own services sent the call; in `enhancedCallLogsExtendedEntry` only.
+        redirect: Option<Redirect> = "redirect",
     }
 }
 
@@ -62,11 +66,13 @@ impl CallLog {
         self.to_value(kind.as_str()).without_namespace()
     }
 
-    /// The log inside `EnhancedCallLogs`: the same entries under another name.
+    /// The log inside `EnhancedCallLogs`: the same entries under another name, which tells whether the call went on elsewhere.
     fn enhanced(&self, kind: CallLogKind) -> Element {
         let mut log = Element::new(kind.as_str());
         for entry in &self.entries {
-            log.push(entry.to_value("enhancedCallLogsEntry"));
+            let extended = entry.redirect.is_some() || entry.redirections.is_some();
+            let name = if extended { "enhancedCallLogsExtendedEntry" } else { "enhancedCallLogsEntry" };
+            log.push(entry.to_value(name));
         }
         log
     }

@@ -11,6 +11,7 @@ mod push;
 mod service;
 mod subscription;
 mod versions;
+mod voice;
 
 pub use address::Address;
 pub use call::{
@@ -21,11 +22,15 @@ pub use call::{
 };
 pub use call_logs::{CallLog, CallLogKind, CallLogs, CallLogsEntry, EnhancedCallLogs};
 pub use channel::{Channel, ChannelSet, EventResponse};
-pub use directory::{DirectoryDetails, EnterpriseDirectory, EnterpriseList, GroupDirectory, GroupList};
+pub use directory::{
+    Contact, ContactList, CustomContact, CustomContactDirectory, CustomContactReference, DirectoryDetails,
+    EnterpriseCommon, EnterpriseDirectory, EnterpriseList, GroupCommon, GroupDirectory, GroupList,
+    PersonalDirectory, PhoneEntry,
+};
 pub use error_info::ErrorInfo;
 pub use profile::{
-    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, LoginToken, NameDialingName,
-    Profile, ProfileDetails, ServiceProvider,
+    AccessDevice, AccessDevices, AdditionalDetails, DeviceUserNamePassword, ImpProfile, LoginToken,
+    NameDialingName, PortalPassword, Profile, ProfileDetails, ServiceProvider,
 };
 pub use push::{
     DeviceToken, DeviceTokenList, PushEventDetail, PushNotificationEvents, PushNotificationRegistration,
@@ -34,3 +39,7 @@ pub use push::{
 pub use service::{ServiceEntry, Services};
 pub use subscription::{EventPackageList, HttpContact, Subscription, SubscriptionList, TargetIdType};
 pub use versions::{VersionBaseline, Versions};
+pub use voice::{
+    CallingPartyInfo, MediaType, MessageInfo, MessageInfoList, MessageMediaContent, MessageSummary,
+    VoiceMailMessageSummary, VoiceMessageDocument, VoiceMessagingMessages,
+};

@@ -221,3 +221,53 @@ impl Value for LoginToken {
 impl crate::Document for LoginToken {
     const ROOT: &'static str = "LoginToken";
 }
+
+document! {
+    /// `IMPProfile`: how somebody is reached by messages.
+    ImpProfile = "IMPProfile" {
+        /// Host of the service.
+        service_net_address: Option<String> = "serviceNetAddress",
+        /// Its port.
+        service_port: Option<u16> = "servicePort",
+        /// Address for messages.
+        imp_user_id: Option<String> = "impUserId",
+        /// URL for browsers.
+        bosh_url: Option<String> = "boshURL",
+    }
+}
+
+/// `Portal`: a change of the web password.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PortalPassword {
+    /// The password until now; whoever administers the account may leave it out.
+    pub old_password: Option<String>,
+    /// The new one.
+    pub new_password: String,
+}
+
+impl std::fmt::Debug for PortalPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PortalPassword").finish_non_exhaustive()
+    }
+}
+
+impl Value for PortalPassword {
+    fn to_value(&self, name: &'static str) -> Element {
+        let mut element = Element::new(name);
+        crate::Field::write(&self.old_password, "oldPassword", &mut element);
+        element.with(Element::text("newPassword", self.new_password.clone()))
+    }
+    fn from_value(element: &Element) -> Result<Self, DocumentError> {
+        // To the letter: blanks around a password belong to it.
+        let text = |name: &'static str| match element.child(name).map(|child| &child.content) {
+            Some(crate::Content::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let new_password = text("newPassword").ok_or(DocumentError::Missing { element: "newPassword" })?;
+        Ok(Self { old_password: text("oldPassword"), new_password })
+    }
+}
+
+impl crate::Document for PortalPassword {
+    const ROOT: &'static str = "Portal";
+}

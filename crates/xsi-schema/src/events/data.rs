@@ -1,7 +1,9 @@
 //! What an event says: made once, serialised once per form, shared by all receivers.
 
 use super::envelope::EventForm;
-use crate::documents::{Call, Conference, HookState, PushNotificationRegistrations, RemoteParty};
+use crate::documents::{
+    Call, Conference, HookState, MessageSummary, PushNotificationRegistrations, RemoteParty,
+};
 use crate::field::enumeration;
 use crate::{Element, Value, XmlStyle};
 use bytes::Bytes;
@@ -129,6 +131,10 @@ impl EventData {
     /// A service was taken away.
     pub fn service_unassigned(type_name: &'static str) -> Self {
         Self::new(type_name, vec![Element::new("unassigned")])
+    }
+    /// `VoiceMailMessageSummaryEvent`.
+    pub fn message_summary(summary: &MessageSummary) -> Self {
+        Self::new("VoiceMailMessageSummaryEvent", vec![summary.to_value("messageSummary")])
     }
     /// `PushNotificationRegistrationEvent`.
     pub fn push_registrations(registrations: &PushNotificationRegistrations) -> Self {

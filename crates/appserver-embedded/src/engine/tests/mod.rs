@@ -50,6 +50,8 @@ struct World {
     /// Halves that ring at a device.
     ringing: BTreeSet<CallId>,
     parked: BTreeMap<UserId, CallId>,
+    /// Halves that left a message.
+    messages: BTreeSet<CallId>,
     /// State of each half in the last event of it, and how often it was told to be over.
     told: BTreeMap<CallId, (CallState, usize)>,
     events: Vec<(UserId, Event)>,
@@ -68,6 +70,7 @@ impl World {
             timers: BTreeMap::new(),
             ringing: BTreeSet::new(),
             parked: BTreeMap::new(),
+            messages: BTreeSet::new(),
             told: BTreeMap::new(),
             events: Vec::new(),
             logs: Vec::new(),
@@ -134,6 +137,10 @@ impl World {
                 Effect::RingOver { half, .. } => assert!(self.ringing.remove(half), "{half:?} rang"),
                 Effect::Parked { against, half } => {
                     assert_eq!(self.parked.insert(against.clone(), half.clone()), None, "one at a time");
+                }
+                Effect::Message { from, duration_ms, .. } => {
+                    assert!(*duration_ms >= 1_000, "who left at once said nothing");
+                    assert!(self.messages.insert(from.clone()), "one message of a call");
                 }
                 Effect::Unparked { against } => assert!(self.parked.remove(against).is_some()),
             }

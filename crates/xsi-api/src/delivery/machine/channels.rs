@@ -32,7 +32,7 @@ impl Machine {
             self.arm(at, Timer::ChannelExpiry(id.clone()));
         }
         match transport {
-            ChannelTransport::Connection => {}
+            ChannelTransport::Connection | ChannelTransport::Contact => {}
             ChannelTransport::Stream => {
                 self.arm(now + self.limits.heartbeat, Timer::Heartbeat(id.clone()));
                 self.arm(now + self.limits.client_silence, Timer::Liveness(id.clone()));
@@ -52,6 +52,9 @@ impl Machine {
             },
         );
         self.settle_set(now, &set);
+        if transport == ChannelTransport::Contact {
+            self.contact_opened(now, &set);
+        }
     }
 
     /// The connection of a channel is gone.

@@ -10,6 +10,7 @@
 
 mod answers;
 mod channels;
+mod contacts;
 mod feed;
 mod placement;
 mod sending;
@@ -61,6 +62,10 @@ struct Set {
     remote: Vec<ChannelRecord>,
     subscriptions: BTreeSet<Id>,
     empty_since: Option<Millis>,
+    /// Address that its events are posted to.
+    contact: Option<Id>,
+    /// Whether the driver opens a channel for that.
+    opening: bool,
 }
 
 struct Subscription {

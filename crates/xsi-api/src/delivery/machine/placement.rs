@@ -36,6 +36,7 @@ impl Machine {
             if set.subscriptions.is_empty() {
                 self.sets.remove(key);
                 self.disarm(&Timer::Grace(key.clone()));
+                self.disarm(&Timer::Contact(key.clone()));
                 return;
             }
             if set.empty_since.is_none() {
@@ -43,6 +44,7 @@ impl Machine {
                 let at = now + self.limits.grace;
                 self.arm(at, Timer::Grace(key.clone()));
             }
+            self.want_contact(now, key);
             return;
         }
         let waited = set.empty_since.take().is_some();

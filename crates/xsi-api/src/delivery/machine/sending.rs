@@ -8,6 +8,9 @@ use openadp_xsi_schema::{EventData, EventForm, EventOwner, EventRoute, Subscript
 use std::collections::VecDeque;
 use uuid::Uuid;
 
+/// How many times longer an event waits for its answer that is posted: posts go one after the other, some several times.
+const POSTS: Millis = 6;
+
 impl Machine {
     pub(super) fn enqueue(&mut self, id: &str, item: Item) {
         let limit = self.limits.queue;
@@ -93,7 +96,10 @@ impl Machine {
         }
         self.counter += 1;
         let order = self.counter;
-        self.arm(now + self.limits.acknowledgement, Timer::Acknowledgement(event));
+        let posted =
+            self.channels.get(channel).is_some_and(|channel| channel.transport == ChannelTransport::Contact);
+        let patience = if posted { POSTS * self.limits.acknowledgement } else { self.limits.acknowledgement };
+        self.arm(now + patience, Timer::Acknowledgement(event));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.outstanding.insert(order, event);
         }
@@ -142,7 +148,10 @@ impl Machine {
             application_id: record.application_id.as_deref().unwrap_or_default(),
             subscription_id: &record.subscription_id,
             shared_subscription_id: None,
-            route: EventRoute::Channel(channel),
+            route: match (transport, record.http_contact.as_deref()) {
+                (ChannelTransport::Contact, Some(uri)) => EventRoute::HttpContact(uri),
+                _ => EventRoute::Channel(channel),
+            },
             target_id,
             target_sub_id: None,
         };
@@ -154,6 +163,6 @@ impl Machine {
 pub(super) fn form_of(transport: ChannelTransport) -> EventForm {
     match transport {
         ChannelTransport::Connection => EventForm::Cti,
-        ChannelTransport::Stream => EventForm::Stream,
+        ChannelTransport::Contact | ChannelTransport::Stream => EventForm::Stream,
     }
 }

@@ -28,7 +28,9 @@ impl Machine {
             self.arm(at, Timer::Release(id.clone()));
         }
         self.index.add(&record.target, id.clone());
-        self.sets.entry(set.clone()).or_default().subscriptions.insert(id.clone());
+        let members = self.sets.entry(set.clone()).or_default();
+        members.subscriptions.insert(id.clone());
+        members.contact = record.http_contact.as_deref().map(Into::into);
         let subscription = Subscription {
             packages: Packages::of_record(&record.package),
             set: set.clone(),
@@ -108,6 +110,7 @@ impl Machine {
         if let Some(set) = self.sets.get_mut(&subscription.set) {
             set.subscriptions.remove(id);
         }
+        self.end_idle_contacts(now, &subscription.set);
         if self.channels_in(&subscription.set) == 0 {
             self.settle_set(now, &subscription.set);
         }

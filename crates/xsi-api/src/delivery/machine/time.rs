@@ -28,6 +28,7 @@ impl Machine {
                     self.terminate(now, &id, TerminationReason::Expired);
                 }
             }
+            Timer::Contact(key) => self.contact_due(&key),
             Timer::Grace(key) => self.grace_over(now, &key),
             Timer::Heartbeat(id) => {
                 if self.channels.contains_key(&id) {

@@ -1,7 +1,7 @@
 //! The machine with the ports' answers, without a runtime.
 
 use super::super::machine::{Acknowledged, Machine};
-use super::super::types::{Hold, Limits, Millis, Output, StateKind};
+use super::super::types::{Hold, Limits, Millis, Output, SetKey, StateKind};
 use crate::{ChannelTransport, DeliveryKind};
 use openadp_appserver::{
     ChannelRecord, Event, FeedEvent, HookStatus, Owner, SubscriptionRecord, SubscriptionTarget, UserId,
@@ -11,8 +11,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub(super) const LIMITS: Limits =
-    Limits { heartbeat: 15_000, client_silence: 60_000, acknowledgement: 10_000, grace: 600_000, queue: 5 };
+pub(super) const LIMITS: Limits = Limits {
+    heartbeat: 15_000,
+    client_silence: 60_000,
+    acknowledgement: 10_000,
+    grace: 600_000,
+    queue: 5,
+    contacts: true,
+    contact_wait: 2_000,
+};
 
 pub(super) fn owner() -> Owner {
     Owner::User(UserId::new("alice@lab.example"))
@@ -38,6 +45,7 @@ pub(super) fn subscription(id: &str, set: &str, package: &str) -> SubscriptionRe
         target: SubscriptionTarget::User(UserId::new("bo@lab.example")),
         package: package.to_owned(),
         channel_set_id: set.to_owned(),
+        http_contact: None,
         application_id: Some("app".to_owned()),
         call_control: "com.broadsoft.xsi-events".to_owned(),
         expires_at: Some(3_600_000),
@@ -84,6 +92,8 @@ pub(super) struct Bench {
     pub(super) forgotten: Vec<String>,
     pub(super) fetched: Vec<StateKind>,
     pub(super) answer_fetches: bool,
+    /// Addresses that a channel was asked for.
+    pub(super) contacts: Vec<(SetKey, String)>,
 }
 
 impl Bench {
@@ -108,6 +118,7 @@ impl Bench {
             forgotten: Vec::new(),
             fetched: Vec::new(),
             answer_fetches: true,
+            contacts: Vec::new(),
         }
     }
 
@@ -133,6 +144,7 @@ impl Bench {
                         self.machine.state_read(self.now, &subscription, Some((self.position, state)));
                     }
                 }
+                Output::OpenContact { set, uri } => self.contacts.push((set, uri.to_string())),
                 Output::ForgetChannel { channel } => self.forgotten.push(channel.to_string()),
                 Output::ForgetSubscription { subscription } => self.forgotten.push(subscription.to_string()),
                 Output::Reserve { subscription, count } => {
@@ -150,7 +162,8 @@ impl Bench {
                             !self.closed.iter().any(|(closed, _)| **closed == *channel),
                             "sent to a closed channel"
                         );
-                        assert_eq!(Self::text(xml, "channelId"), &*channel);
+                        let posted = xml.contains("<xsi:httpContact><xsi:uri>");
+                        assert_eq!(Self::text(xml, "channelId"), if posted { "" } else { &*channel });
                         let (_, kind) = xml.split_once("eventData xsi1:type=\"xsi:").expect("typed");
                         self.sent.push(Sent {
                             channel: channel.to_string(),
@@ -167,6 +180,12 @@ impl Bench {
 
     pub(super) fn open(&mut self, record: ChannelRecord) {
         self.machine.open(self.now, record, ChannelTransport::Stream, &[]);
+        self.settle();
+    }
+    /// Opens the channel that was asked for an address.
+    pub(super) fn contact(&mut self, id: &str, set: &str) {
+        let record = ChannelRecord { expires_at: None, application_id: None, ..channel(id, set) };
+        self.machine.open(self.now, record, ChannelTransport::Contact, &[]);
         self.settle();
     }
     pub(super) fn subscribe(&mut self, record: SubscriptionRecord) {

@@ -15,6 +15,8 @@ enum Step {
     Close(u8),
     Terminate(u8),
     Subscribe(u8),
+    SubscribePosted(u8),
+    OpenContact,
     Unsubscribe(u8),
     Hook,
     Answer(usize, u16),
@@ -29,7 +31,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..4).prop_map(Step::Close),
         1 => (0u8..4).prop_map(Step::Terminate),
         1 => (0u8..3).prop_map(Step::Subscribe),
-        1 => (0u8..3).prop_map(Step::Unsubscribe),
+        1 => (3u8..5).prop_map(Step::SubscribePosted),
+        2 => Just(Step::OpenContact),
+        1 => (0u8..5).prop_map(Step::Unsubscribe),
         5 => Just(Step::Hook),
         5 => (0usize..40, prop_oneof![Just(200u16), Just(400), Just(404), Just(481), Just(500)])
             .prop_map(|(index, status)| Step::Answer(index, status)),
@@ -74,6 +78,23 @@ proptest! {
                         bench.subscribe(record);
                     }
                 }
+                Step::SubscribePosted(id) => {
+                    let mut record = subscription(&format!("s{id}-{counter}"), "hook", "Advanced Call");
+                    record.expires_at = None;
+                    record.http_contact = Some("https://hook.example/".to_owned());
+                    if let Entry::Vacant(free) = live.entry(id) {
+                        free.insert(record.clone());
+                        bench.subscribe(record);
+                    }
+                }
+                // Late, twice, for nobody: whatever was asked for is opened some time.
+                Step::OpenContact => if let Some((set, _)) = bench.contacts.pop() {
+                    bench.contact(&format!("hook-{counter}"), &set.name);
+                    let mut record = channel(&format!("hook-{counter}"), &set.name);
+                    record.expires_at = None;
+                    record.application_id = None;
+                    open.insert(100 + u8::try_from(counter % 100).unwrap_or(0), (record.channel_id.clone(), record));
+                },
                 Step::Unsubscribe(id) => if let Some(record) = live.remove(&id) {
                     bench.machine.unsubscribe(bench.now, &record.subscription_id, true);
                 },

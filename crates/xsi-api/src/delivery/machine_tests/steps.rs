@@ -4,7 +4,7 @@ use super::super::machine::Acknowledged;
 use super::super::types::{Hold, Limits, SetKey, StateKind};
 use super::bench::{Bench, LIMITS, channel, data, hook, owner, subscription};
 use crate::ChannelTransport;
-use openadp_appserver::{Event, Owner, SubscriptionTarget, TerminationReason, UserId};
+use openadp_appserver::{Event, Owner, SubscriptionRecord, SubscriptionTarget, TerminationReason, UserId};
 use std::collections::HashSet;
 
 #[test]
@@ -402,4 +402,90 @@ fn a_record_without_its_channel_is_removed_after_a_while() {
     bench.wait(1);
     read(&mut bench);
     assert_eq!(bench.forgotten, ["c1"]);
+}
+
+fn posted(id: &str) -> SubscriptionRecord {
+    let http_contact = Some("https://hook.example/".to_owned());
+    SubscriptionRecord { http_contact, ..subscription(id, "hook", "Advanced Call") }
+}
+
+#[test]
+fn an_address_gets_a_channel_and_loses_it_with_its_last_subscription() {
+    let mut bench = Bench::new();
+    bench.subscribe(posted("s1"));
+    bench.subscribe(posted("s2"));
+    bench.wait(0);
+    let key = SetKey { owner: owner(), name: "hook".into() };
+    assert_eq!(bench.contacts, [(key.clone(), "https://hook.example/".to_owned())], "one for both");
+    bench.wait(10_000);
+    assert_eq!(bench.contacts.len(), 1, "it is being opened");
+    bench.machine.contact_failed(bench.now, &key);
+    bench.wait(5_000);
+    assert_eq!(bench.contacts.len(), 2, "once more");
+    bench.contact("c1", "hook");
+    assert_eq!(bench.sent.len(), 2, "the state for each");
+    bench.hook();
+    assert_eq!(bench.sent.len(), 4);
+    bench.machine.unsubscribe(bench.now, "s1", true);
+    bench.settle();
+    assert_eq!(bench.closed, []);
+    bench.machine.unsubscribe(bench.now, "s2", true);
+    bench.settle();
+    assert_eq!(bench.sent.last().map(|sent| sent.kind.as_str()), Some("SubscriptionTerminatedEvent"));
+    assert_eq!(bench.closed.len(), 1);
+    assert_eq!(bench.machine.timers(), 0);
+}
+
+#[test]
+fn an_address_that_does_not_answer_gets_the_state_once_it_does() {
+    let mut bench = Bench::new();
+    bench.subscribe(posted("s1"));
+    bench.wait(0);
+    bench.contact("c1", "hook");
+    // Three times the patience with a channel, and it is still being tried.
+    bench.wait(3 * LIMITS.acknowledgement);
+    assert_eq!(bench.closed, []);
+    bench.wait(6 * LIMITS.acknowledgement);
+    assert_eq!(bench.closed, [("c1".to_owned(), Some("NonResponsiveChannel".to_owned()))]);
+    assert_eq!(bench.contacts.len(), 2, "another takes its place");
+    bench.contact("c2", "hook");
+    let first = bench.sent[0].clone();
+    assert_eq!(
+        bench.sent.last().map(|sent| (sent.event, sent.sequence)),
+        Some((first.event, first.sequence))
+    );
+    // One that refuses has it dropped: the numbers tell.
+    bench.answer(first.event, 500);
+    bench.hook();
+    assert_eq!(bench.sent.last().map(|sent| sent.sequence), Some(2));
+}
+
+#[test]
+fn another_process_posts_where_the_first_does_not() {
+    let mut bench = Bench::new();
+    let generation = bench.machine.begin_synchronise();
+    let mut record = posted("s1");
+    record.expires_at = None;
+    bench.machine.synchronise(bench.now, generation, Vec::new(), vec![record.clone()], 100);
+    bench.wait(1_000);
+    assert_eq!(bench.contacts, [], "the other process is given time");
+    let mut there = channel("c1", "hook");
+    there.process = "there".to_owned();
+    let generation = bench.machine.begin_synchronise();
+    bench.machine.synchronise(bench.now, generation, vec![there], vec![record.clone()], 100);
+    bench.wait(60_000);
+    assert_eq!(bench.contacts, [], "it did");
+    let generation = bench.machine.begin_synchronise();
+    bench.machine.synchronise(bench.now, generation, Vec::new(), vec![record], 100);
+    bench.wait(2_000);
+    assert_eq!(bench.contacts.len(), 1, "and died");
+}
+
+#[test]
+fn a_process_that_cannot_post_opens_nothing() {
+    let mut bench = Bench::new();
+    bench.machine.set_limits(Limits { contacts: false, ..LIMITS });
+    bench.subscribe(posted("s1"));
+    bench.wait(60_000);
+    assert_eq!(bench.contacts, []);
 }
