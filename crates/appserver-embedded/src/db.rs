@@ -170,6 +170,7 @@ impl Db {
             step(4, "device_addresses", include_str!("../migrations/0004_device_addresses.sql")),
             step(5, "events", include_str!("../migrations/0005_events.sql")),
             step(6, "calls", include_str!("../migrations/0006_calls.sql")),
+            step(8, "call_centers", include_str!("../migrations/0008_call_centers.sql")),
         ];
         Migrator::with_migrations(migrations)
             .run(&write)

@@ -9,6 +9,7 @@
 //! Reading order: [`EmbeddedApplicationServer`], [`Provisioning`], then the modules `engine` (calls as pure functions),
 //! `calls` (their transactions), `feed`, `outbox`.
 
+mod call_centers;
 mod calls;
 mod credentials;
 mod db;
@@ -36,9 +37,10 @@ mod template;
 mod tree;
 mod workers;
 
+pub use call_centers::NewCallCenter;
 pub use db::OpenError;
 pub use management::{
-    Administrators, Calls, ChannelSets, Channels, Contacts, Diag, Events, Groups, IpDeviceMgmt,
+    Administrators, CallCenters, Calls, ChannelSets, Channels, Contacts, Diag, Events, Groups, IpDeviceMgmt,
     ServiceProviders, Subscriptions, Users,
 };
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
@@ -174,6 +176,7 @@ impl EmbeddedApplicationServer {
             directory: Arc::new(directory::Profiles { shared: shared() }),
             services: Arc::new(services::UserServices { shared: shared() }),
             calls: Arc::new(calls::Calls { shared: shared() }),
+            call_centers: Arc::new(call_centers::Centers { shared: shared() }),
             feed: Arc::new(feed::Feed { shared: shared() }),
             subscriptions: Arc::new(subscriptions::Subscriptions { shared: shared() }),
             devices: Arc::new(devices::DeviceFiles { shared: shared() }),

@@ -122,7 +122,7 @@ fn check(field: &'static str, text: &str, max: usize) -> PortResult<()> {
 }
 
 /// A constraint that the change would break, told as a conflict.
-fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
+pub(crate) fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
     move |error| match &error {
         sqlx::Error::Database(database) if database.is_unique_violation() => PortError::Conflict { what },
         sqlx::Error::Database(database) if database.is_foreign_key_violation() => {
@@ -135,6 +135,10 @@ fn conflict(what: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
 impl Provisioning {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Creates a service provider or enterprise.

@@ -177,6 +177,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         tree::DnsExecution::CONTEXT,
         tree::DnsProvisioning::CONTEXT,
         management::Administrators::CONTEXT,
+        management::CallCenters::CONTEXT,
         management::Contacts::CONTEXT,
         management::Diag::CONTEXT,
         management::Groups::CONTEXT,

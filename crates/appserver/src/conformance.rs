@@ -10,12 +10,14 @@
     reason = "a suite of tests, compiled for the tests of adapters only; results are checked where they come"
 )]
 
+mod call_centers;
 mod calls;
 mod control;
 mod events;
 mod places;
 mod records;
 
+pub use call_centers::call_centers;
 pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
 pub use control::{conferences, parking, pick_ups, recalls, recording};
 pub use events::{feed, request_ids, subscriptions, two_processes};
@@ -176,6 +178,9 @@ pub trait Fixture: Send + Sync {
     async fn set_password(&self, user: &UserId, password: &str);
     /// Takes a service away.
     async fn unassign(&self, user: &UserId, kind: ServiceKind);
+    /// Makes a subscriber a call centre with these agents: a queue of two, a longest wait of sixty seconds, two rings, ten
+    /// seconds for working up a call; and gives the enterprise the unavailable code 10.
+    async fn call_center(&self, center: &UserId, agents: &[UserId]);
     /// How long an unanswered call rings, at most.
     fn no_answer_timeout(&self) -> Duration;
     /// Most calls of one subscriber.
@@ -195,6 +200,7 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     no_answer(&make().await).await;
     transfers(&make().await).await;
     call_limits(&make().await).await;
+    call_centers(&make().await).await;
     places(&make().await).await;
     searches(&make().await).await;
     mailboxes(&make().await).await;
@@ -266,6 +272,9 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
     own.map(|event| match &event.event {
         Event::Call { kind, call } => format!("{kind:?} {:?}", call.state),
         Event::Conference { kind, conference } => format!("Conference {kind:?} {:?}", conference.state),
+        Event::Agent(status) => format!("Agent {:?}", status.state),
+        Event::AgentJoin(queue) => format!("Joined {}", queue.joined),
+        Event::Queue { kind, .. } => format!("Queue {kind:?}"),
         Event::Hook(status) => format!("{status:?}"),
         Event::Parked { party } => format!("Parked {}", if party.is_some() { "somebody" } else { "nobody" }),
         Event::Service(service) => format!("Service {}", service.kind.display_name()),

@@ -2,6 +2,7 @@
 //! registrations, how calls are led, event channels and what goes over them. They run in a host or in the CLI itself; either way they work on the
 //! store of the data directory, as every process of the node does.
 
+mod call_centers;
 mod devices;
 mod diagnostics;
 mod events;
@@ -10,6 +11,7 @@ mod running;
 mod subscribers;
 mod table;
 
+pub use call_centers::CallCenters;
 pub use devices::IpDeviceMgmt;
 pub use diagnostics::Diag;
 pub use events::{ChannelSets, Channels, Events, Subscriptions};

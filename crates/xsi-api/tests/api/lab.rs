@@ -1,7 +1,9 @@
 //! XSI over the embedded application server, without a socket.
 
 use openadp_appserver::{Account, AccountKind, AdminLevel, Ports, Principal, SystemClock, UserId};
-use openadp_appserver_embedded::{EmbeddedApplicationServer, NewAdministrator, NewSubscriber, Options};
+use openadp_appserver_embedded::{
+    EmbeddedApplicationServer, NewAdministrator, NewCallCenter, NewSubscriber, Options,
+};
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
 use openadp_xsi_api::{
@@ -20,8 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Lab {
     pub(crate) api: XsiApi,
     pub(crate) ports: Ports,
-    /// Kept for its workers.
-    _server: EmbeddedApplicationServer,
+    server: EmbeddedApplicationServer,
     pub(crate) store: Arc<Store>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -95,7 +96,7 @@ impl Lab {
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         });
-        Self { api, ports, _server: server, store, tasks, shutdown, _dir: dir }
+        Self { api, ports, server, store, tasks, shutdown, _dir: dir }
     }
 
     /// Another process over the same application server.
@@ -106,6 +107,24 @@ impl Lab {
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
         })
+    }
+
+    /// Makes a subscriber a call centre with agents, and gives the enterprise an unavailable code.
+    pub(crate) async fn call_center(&self, center: &str, agents: &[&str]) {
+        let provisioning = self.server.provisioning();
+        let center = NewCallCenter {
+            user_id: UserId::new(center),
+            queue_length: 5,
+            longest_wait: 600,
+            overflow_to: None,
+            number_of_rings: 20,
+            wrap_up: 0,
+        };
+        provisioning.put_call_center(&center).await.expect("made");
+        for agent in agents {
+            provisioning.put_agent(&center.user_id, &UserId::new(agent)).await.expect("added");
+        }
+        provisioning.put_unavailable_code("acme", "10", Some("Lunch")).await.expect("added");
     }
 
     pub(crate) fn set(&self, context: &str, name: &str, value: &str) {
