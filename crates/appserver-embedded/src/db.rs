@@ -171,6 +171,7 @@ impl Db {
             step(5, "events", include_str!("../migrations/0005_events.sql")),
             step(6, "calls", include_str!("../migrations/0006_calls.sql")),
             step(7, "directories", include_str!("../migrations/0007_directories.sql")),
+            step(8, "call_centers", include_str!("../migrations/0008_call_centers.sql")),
             step(9, "messages", include_str!("../migrations/0009_messages.sql")),
         ];
         Migrator::with_migrations(migrations)

@@ -9,6 +9,7 @@
 //! Reading order: [`EmbeddedApplicationServer`], [`Provisioning`], then the modules `engine` (calls as pure functions),
 //! `calls` (their transactions), `feed`, `outbox`.
 
+mod call_centers;
 mod calls;
 mod credentials;
 mod db;
@@ -39,11 +40,12 @@ mod tree;
 pub mod upkeep;
 mod workers;
 
+pub use call_centers::NewCallCenter;
 pub use db::OpenError;
 pub use directory::PhoneListOwner;
 pub use management::{
-    Administrators, Calls, ChannelSets, Channels, Contacts, CustomDirectories, Diag, Events, Groups,
-    IpDeviceMgmt, PhoneLists, ServiceProviders, Subscriptions, Users, VoiceMail,
+    Administrators, CallCenters, Calls, ChannelSets, Channels, Contacts, CustomDirectories, Diag, Events,
+    Groups, IpDeviceMgmt, PhoneLists, ServiceProviders, Subscriptions, Users, VoiceMail,
 };
 pub use provisioning::{NewAdministrator, NewDevice, NewSubscriber, Provisioning, TagScope};
 pub use proxy_policy::{HeaderPolicy, OptionTagPolicy, ProxyRule};
@@ -184,6 +186,7 @@ impl EmbeddedApplicationServer {
             directory: Arc::new(directory::Profiles { shared: shared() }),
             services: Arc::new(services::UserServices { shared: shared() }),
             calls: Arc::new(calls::Calls { shared: shared() }),
+            call_centers: Arc::new(call_centers::Centers { shared: shared() }),
             feed: Arc::new(feed::Feed { shared: shared() }),
             subscriptions: Arc::new(subscriptions::Subscriptions { shared: shared() }),
             devices: Arc::new(devices::DeviceFiles { shared: shared() }),

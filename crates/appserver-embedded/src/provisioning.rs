@@ -140,6 +140,10 @@ impl Provisioning {
         Self { shared }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Creates a service provider or enterprise.
     ///
     /// # Errors

@@ -203,6 +203,7 @@ pub const MODULE: Module = Module::new("appserver-embedded")
         crate::HeaderPolicy::CONTEXT,
         crate::OptionTagPolicy::CONTEXT,
         management::Administrators::CONTEXT,
+        management::CallCenters::CONTEXT,
         management::Contacts::CONTEXT,
         management::CustomDirectories::CONTEXT,
         management::Diag::CONTEXT,

@@ -17,6 +17,7 @@ macro_rules! parts {
 }
 
 parts!(
+    call_centers,
     call_limits,
     call_services,
     calls,

@@ -1,6 +1,6 @@
 //! Calls as one party sees them, call control, call logs.
 
-use crate::{PortResult, UserId};
+use crate::{AcdInfo, PortResult, UserId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -270,6 +270,9 @@ pub struct Call {
     /// Whether it is part of the user's conference.
     #[serde(default)]
     pub in_conference: bool,
+    /// The queue that it comes from.
+    #[serde(default)]
+    pub acd: Option<AcdInfo>,
 }
 
 /// A call in a conference.

@@ -10,6 +10,7 @@
     reason = "a suite of tests, compiled for the tests of adapters only; results are checked where they come"
 )]
 
+mod call_centers;
 mod calls;
 mod control;
 mod directories;
@@ -18,6 +19,7 @@ mod messages;
 mod places;
 mod records;
 
+pub use call_centers::call_centers;
 pub use calls::{call_limits, call_services, calls, forwarding, no_answer, transfers};
 pub use control::{conferences, parking, pick_ups, recalls, recording};
 pub use directories::{custom_directories, directory, phone_lists};
@@ -187,6 +189,9 @@ pub trait Fixture: Send + Sync {
     async fn put_phone_entries(&self, list: PhoneList, of: &Person, entries: &[PhoneListEntry]);
     /// Puts together a directory for the group of a person.
     async fn put_custom_directory(&self, of: &Person, name: &str, members: &[Person]);
+    /// Makes a subscriber a call centre with these agents: a queue of two, a longest wait of sixty seconds, two rings, ten
+    /// seconds for working up a call; and gives the enterprise the unavailable code 10.
+    async fn call_center(&self, center: &UserId, agents: &[UserId]);
     /// How long an unanswered call rings, at most.
     fn no_answer_timeout(&self) -> Duration;
     /// Most messages of one mailbox.
@@ -213,6 +218,7 @@ pub async fn all<F: Fixture, M: AsyncFn() -> F>(make: M) {
     no_answer(&make().await).await;
     transfers(&make().await).await;
     call_limits(&make().await).await;
+    call_centers(&make().await).await;
     places(&make().await).await;
     searches(&make().await).await;
     mailboxes(&make().await).await;
@@ -284,6 +290,9 @@ async fn told(ports: &Ports, person: &Person, position: u64) -> Vec<String> {
     own.map(|event| match &event.event {
         Event::Call { kind, call } => format!("{kind:?} {:?}", call.state),
         Event::Conference { kind, conference } => format!("Conference {kind:?} {:?}", conference.state),
+        Event::Agent(status) => format!("Agent {:?}", status.state),
+        Event::AgentJoin(queue) => format!("Joined {}", queue.joined),
+        Event::Queue { kind, .. } => format!("Queue {kind:?}"),
         Event::Hook(status) => format!("{status:?}"),
         Event::Parked { party } => format!("Parked {}", if party.is_some() { "somebody" } else { "nobody" }),
         Event::Service(service) => format!("Service {}", service.kind.display_name()),

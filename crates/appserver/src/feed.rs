@@ -1,6 +1,9 @@
 //! The ordered event feed: every change of state, in the order in which it was committed.
 
-use crate::{Call, Conference, HookStatus, MessageSummary, PortResult, RemoteParty, Service, UserId};
+use crate::{
+    AgentQueue, AgentStatus, Call, Conference, HookStatus, MessageSummary, PortResult, QueueEntry,
+    QueueEventKind, RemoteParty, Service, UserId,
+};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -96,6 +99,19 @@ pub enum Event {
     Parked {
         /// Who waits, as the subscriber sees it.
         party: Option<RemoteParty>,
+    },
+    /// The agent's state changed.
+    Agent(AgentStatus),
+    /// The agent takes the calls of a call centre, or no more.
+    AgentJoin(AgentQueue),
+    /// Something happened to a caller who waits in the call centre's queue.
+    Queue {
+        /// What.
+        kind: QueueEventKind,
+        /// The caller after it.
+        entry: QueueEntry,
+        /// Its place in the queue, from 1, when it comes.
+        position: Option<u32>,
     },
     /// The hook status changed.
     Hook(HookStatus),

@@ -9,6 +9,7 @@
 
 mod account;
 mod call;
+mod call_center;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -29,6 +30,10 @@ pub use call::{
     CallStart, CallState, CallType, Conference, ConferenceAction, DialLocation, DialOptions, HookStatus,
     InternalReleaseCause, LogPage, Participant, PickUp, Place, PlaceKind, RecallType, Recording,
     RecordingControls, RecordingState, Redirect, Redirection, ReleasingParty, RemoteParty,
+};
+pub use call_center::{
+    AcdInfo, AcdState, Agent, AgentChange, AgentQueue, AgentStatus, CallCenterProfile, CallCenters,
+    QueueEntry, QueueEventKind, UnavailableCode,
 };
 pub use clock::{Clock, SystemClock, epoch_millis};
 pub use device::{
@@ -70,6 +75,8 @@ pub struct Ports {
     pub services: Arc<dyn Services>,
     /// Calls and call logs.
     pub calls: Arc<dyn CallControl>,
+    /// Call centres.
+    pub call_centers: Arc<dyn CallCenters>,
     /// The ordered event feed.
     pub feed: Arc<dyn EventFeed>,
     /// Channels and subscriptions, as the application server keeps them.

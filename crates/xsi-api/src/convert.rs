@@ -1,5 +1,6 @@
 //! What the application server says, as XSI documents: each mapping once.
 
+use crate::acd;
 use crate::delivery::{Package, Packages, StateKind};
 use crate::services;
 use openadp_appserver as port;
@@ -66,6 +67,7 @@ pub(crate) fn call(call: &port::Call) -> wire::Call {
             port::RecallType::CallPark => wire::RecallType::CallPark,
             port::RecallType::CallTransfer => wire::RecallType::CallTransfer,
         }),
+        acd_call_info: call.acd.as_ref().map(|info| acd::call_info(info, &call.remote)),
         recorded: call.recording.map(|recording| recording.recorded),
         allowed_recording_controls: call.recording.map(|recording| match recording.controls {
             port::RecordingControls::None => wire::AllowedRecordingControls::None,
@@ -167,7 +169,7 @@ fn conference_event(kind: port::ConferenceEventKind) -> &'static str {
 }
 
 /// With privacy neither name nor address nor anything that tells them (xsi.md 3.7).
-fn remote_party(party: &port::RemoteParty) -> wire::RemoteParty {
+pub(crate) fn remote_party(party: &port::RemoteParty) -> wire::RemoteParty {
     let shown = !party.private;
     wire::RemoteParty {
         name: party.name.clone().filter(|_| shown),
@@ -200,6 +202,9 @@ pub(crate) fn event_data(subscriber: &UserId, event: &Event) -> Option<Arc<Event
         Event::Conference { kind, conference: changed } => {
             EventData::conference(conference_event(*kind), &conference(changed))
         }
+        Event::Agent(status) => acd::state_event(status),
+        Event::AgentJoin(queue) => acd::join_event(queue),
+        Event::Queue { kind, entry, position } => acd::queue_event(*kind, entry, *position),
         Event::Parked { party } => EventData::parked_against(party.as_ref().map(remote_party).as_ref()),
         Event::Call { kind: port::CallEventKind::Redirected, call: half } => {
             EventData::calls_redirected(&[call(half)])
@@ -336,6 +341,24 @@ pub(crate) async fn state(
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if package == Package::CallCenterAgent {
+            let (at, agent) = match ports.call_centers.agent(user).await {
+                Ok((at, agent)) => (at, Some(agent)),
+                Err(PortError::NotAssigned { .. }) => (ports.feed.position().await?, None),
+                Err(error) => return Err(error),
+            };
+            position = position.min(at);
+            events.push(Arc::new(acd::agent_subscription(agent.as_ref())));
+        }
+        if package == Package::CallCenterQueue {
+            let (at, entries) = match ports.call_centers.queue(user).await {
+                // Who is no call centre has nobody waiting.
+                Err(PortError::NotFound { .. }) => (ports.feed.position().await?, Vec::new()),
+                found => found?,
+            };
+            position = position.min(at);
+            events.push(Arc::new(acd::queue_subscription(&entries, kind == StateKind::Resync)));
         }
         if package == Package::CallPark {
             let (at, party) = ports.calls.parked(user).await?;

@@ -10,6 +10,7 @@
 //! Reading order: [`Request`], [`Reply`], [`XsiApi`], [`OpenChannel`], then `actions` (resources), `events` (channels and
 //! subscriptions), `delivery` (the state machine and its driver), `error` (the table of codes).
 
+mod acd;
 mod actions;
 mod api;
 mod convert;

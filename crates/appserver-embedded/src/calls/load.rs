@@ -2,8 +2,8 @@
 
 use super::read_half;
 use crate::db::{fault, unreadable};
-use crate::engine::{Board, Candidate, Dialled, Party, Route, RouteWish, Router};
-use openadp_appserver::{CallId, PortResult, Service, ServiceKind, UserId};
+use crate::engine::{AgentOf, Board, Candidate, Center, Dialled, Party, Route, RouteWish, Router};
+use openadp_appserver::{AgentStatus, CallId, PortResult, Service, ServiceKind, UserId};
 use sqlx::SqliteConnection;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -17,13 +17,27 @@ static FIRST: LazyLock<Party> = LazyLock::new(|| {
     party
 });
 
-type PartyRow = (String, String, bool, String, String, Option<String>, Option<String>, String, String, bool);
+type PartyRow = (
+    String,
+    String,
+    bool,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    String,
+    String,
+    bool,
+    Option<String>,
+    Option<String>,
+);
 
 /// A subscriber with what the engine asks about.
 async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Option<Party>> {
     let row: Option<PartyRow> = sqlx::query_as(
         "SELECT u.provider, u.group_id, p.is_enterprise, u.first_name, u.last_name, u.number, u.extension, \
-         u.country_code, u.line_port, u.off_hook FROM users u JOIN providers p USING (provider) WHERE u.user_id = ?",
+         u.country_code, u.line_port, u.off_hook, c.settings, a.status FROM users u JOIN providers p USING (provider) \
+         LEFT JOIN call_centers c USING (user_id) LEFT JOIN agent_states a USING (user_id) WHERE u.user_id = ?",
     )
     .bind(user.as_str())
     .fetch_optional(&mut *conn)
@@ -40,6 +54,8 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
         country_code,
         line_port,
         off_hook,
+        center,
+        agent,
     )) = row
     else {
         return Ok(None);
@@ -55,6 +71,11 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
     party.country_code = country_code;
     party.line_port = line_port;
     party.off_hook = off_hook;
+    party.center =
+        center.map(|text| serde_json::from_str::<Center>(&text).map_err(unreadable)).transpose()?;
+    let agent =
+        agent.map(|text| serde_json::from_str::<AgentStatus>(&text).map_err(unreadable)).transpose()?;
+    party.agent = agent.map(|status| AgentOf { status });
     let services: Vec<(String, String, bool)> =
         sqlx::query_as("SELECT kind, settings, taken FROM services WHERE user_id = ?")
             .bind(user.as_str())
@@ -75,7 +96,7 @@ async fn load_party(conn: &mut SqliteConnection, user: &UserId) -> PortResult<Op
 }
 
 /// Puts a subscriber and its calls on the board; `false` when there is no such subscriber.
-pub(super) async fn load_user(
+pub(crate) async fn load_user(
     conn: &mut SqliteConnection,
     board: &mut Board,
     user: &UserId,
@@ -84,6 +105,14 @@ pub(super) async fn load_user(
         return Ok(true);
     }
     let Some(party) = load_party(conn, user).await? else { return Ok(false) };
+    if party.center.is_some() {
+        let (waiting,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM queue WHERE call_center = ?")
+            .bind(user.as_str())
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(fault)?;
+        board.set_queue_length(user.clone(), u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
     board.add_party(party);
     let rows: Vec<(String,)> = sqlx::query_as("SELECT half FROM halves WHERE user_id = ? AND released = 0")
         .bind(user.as_str())

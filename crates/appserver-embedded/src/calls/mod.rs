@@ -7,7 +7,8 @@ use crate::db::{WriteTx, fault, int, unreadable};
 use crate::engine::{self, Board, Correlation, Dialled, End, Half, Limits, Refusal, Route, RouteWish};
 use crate::{Shared, late};
 use async_trait::async_trait;
-use load::{load_around, load_half, load_parked, load_user, resolve};
+pub(crate) use load::load_user;
+use load::{load_around, load_half, load_parked, resolve};
 use openadp_appserver::{
     Address, Call, CallAction, CallControl, CallId, CallLogEntry, CallLogKind, CallOverview, CallStart,
     Conference, ConferenceAction, DialOptions, HookStatus, LogPage, PickUp, PortError, PortResult, Redirect,
@@ -16,7 +17,8 @@ use openadp_appserver::{
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use std::sync::Arc;
-use store::{kind_name, pickup_group, store};
+pub(crate) use store::store;
+use store::{kind_name, pickup_group};
 
 /// Longest free text that a client may keep with a call.
 const MAX_INFO_CHARACTERS: usize = 256;
@@ -52,10 +54,12 @@ impl From<Refusal> for PortError {
     }
 }
 
+/// What the timer of an agent begins with; no half's id does.
+const AGENT: &str = "agent:";
 const NO_USER: PortError = PortError::NotFound { what: "user" };
 
 /// A board without anybody on it, under the limits that hold now.
-fn board(shared: &Shared, now: i64) -> Board {
+pub(crate) fn board(shared: &Shared, now: i64) -> Board {
     let settings = shared.call_engine.load();
     Board::new(
         now,
@@ -105,15 +109,72 @@ pub(crate) async fn run_due_timer(shared: &Shared) -> PortResult<bool> {
         for other in engine::due_needs(&board, &call) {
             load_user(tx.conn(), &mut board, &other).await?;
         }
-        let route = match engine::due_wish(&board, &call) {
-            Some(wish) => Some(resolve(tx.conn(), &mut board, wish).await?),
-            None => None,
-        };
-        engine::due(&mut board, &call, route.as_ref());
+        if call.0.starts_with(AGENT) {
+            engine::wrap_up_over(&mut board, &user);
+        } else if let Some((center, overdue)) = engine::waits_in(&board, &call) {
+            serve(&mut tx, &mut board, &call, &center, overdue).await?;
+        } else {
+            let route = match engine::due_wish(&board, &call) {
+                Some(wish) => Some(resolve(tx.conn(), &mut board, wish).await?),
+                None => None,
+            };
+            engine::due(&mut board, &call, route.as_ref());
+        }
         store(&mut tx, shared, &board).await?;
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// Most agents that are looked at for one call; others are on the telephone for themselves.
+const MOST_AGENTS: i64 = 32;
+
+/// Somebody waits in a queue: the agent who is free for longest gets the one who waits for longest.
+async fn serve(
+    tx: &mut WriteTx,
+    board: &mut Board,
+    call: &CallId,
+    center: &UserId,
+    overdue: bool,
+) -> PortResult<()> {
+    if overdue {
+        let route = match engine::overflow_wish(board, call) {
+            Some(wish) => Some(resolve(tx.conn(), board, wish).await?),
+            None => None,
+        };
+        engine::overflow(board, call, route.as_ref());
+        return Ok(());
+    }
+    let first: Option<(String,)> = sqlx::query_as(
+        "SELECT half_id FROM queue WHERE call_center = ? AND offered = 0 ORDER BY added_at, half_id LIMIT 1",
+    )
+    .bind(center.as_str())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(fault)?;
+    let mut free = None;
+    if first.is_some_and(|(first,)| first == call.0) {
+        let agents: Vec<(String,)> = sqlx::query_as(
+            "SELECT s.user_id FROM agents a JOIN agent_states s USING (user_id) WHERE a.call_center = ? AND a.joined AND \
+             s.free_since IS NOT NULL ORDER BY s.free_since, s.user_id LIMIT ?",
+        )
+        .bind(center.as_str())
+        .bind(MOST_AGENTS)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(fault)?;
+        let caller = board.half(call).map(|half| half.owner.clone());
+        for (agent,) in agents {
+            let agent = UserId::new(&agent);
+            load_user(tx.conn(), board, &agent).await?;
+            if caller.as_ref() != Some(&agent) && engine::is_free(board, &agent) {
+                free = Some(agent);
+                break;
+            }
+        }
+    }
+    engine::serve(board, call, free.as_ref());
+    Ok(())
 }
 
 /// Ends all calls of a subscriber, as part of a larger change.

@@ -1,6 +1,6 @@
 //! What changed on a board, and everything that follows from it, written in one transaction.
 
-use super::StoredLog;
+use super::{AGENT, StoredLog};
 use crate::db::{FEED, WriteTx, fault, json};
 use crate::engine::{Board, Effect, Half};
 use crate::{Shared, events, messages, outbox};
@@ -9,7 +9,7 @@ use openadp_appserver::{
 };
 
 /// Stores what changed on a board, and everything that follows from it.
-pub(super) async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
+pub(crate) async fn store(tx: &mut WriteTx, shared: &Shared, board: &Board) -> PortResult<()> {
     let settings = shared.call_engine.load();
     for (link, next) in board.links() {
         sqlx::query("UPDATE links SET next_half = ?1 WHERE link = ?2 AND next_half <> ?1")
@@ -98,12 +98,74 @@ async fn follow(tx: &mut WriteTx, shared: &Shared, board: &Board, effect: &Effec
         )
         .bind(against.to_string())
         .bind(half.0.clone()),
+        Effect::Enqueue { center, half } => sqlx::query("INSERT INTO queue VALUES (?, ?, ?, 0)")
+            .bind(half.0.clone())
+            .bind(center.to_string())
+            .bind(board.now),
+        Effect::Dequeue { center, half } => {
+            sqlx::query("DELETE FROM queue WHERE half_id = ?")
+                .bind(&half.0)
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
+            hurry(center, board.now)
+        }
+        Effect::Offered { center, half, offered } => {
+            sqlx::query("UPDATE queue SET offered = ? WHERE half_id = ?")
+                .bind(*offered)
+                .bind(&half.0)
+                .execute(tx.conn())
+                .await
+                .map_err(fault)?;
+            if !offered {
+                return Ok(());
+            }
+            hurry(center, board.now)
+        }
+        Effect::Agent { agent, status, free } => {
+            sqlx::query("UPDATE agent_states SET status = ?, free_since = ? WHERE user_id = ?")
+                .bind(json(status)?)
+                .bind(*free)
+                .bind(agent.to_string())
+        }
+        Effect::AgentFree { agent, since } => {
+            sqlx::query("UPDATE agent_states SET free_since = ? WHERE user_id = ?")
+                .bind(*since)
+                .bind(agent.to_string())
+        }
+        Effect::ArmAgent { agent, after_ms } => sqlx::query(
+            "INSERT INTO timers (half_id, user_id, due_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET due_at = excluded.due_at",
+        )
+        .bind(agent_timer(agent))
+        .bind(agent.to_string())
+        .bind(board.now.saturating_add(*after_ms)),
+        Effect::DisarmAgent { agent } => {
+            sqlx::query("DELETE FROM timers WHERE half_id = ?").bind(agent_timer(agent))
+        }
         Effect::Unparked { against } => {
             sqlx::query("DELETE FROM parked WHERE user_id = ?").bind(against.to_string())
         }
     };
     query.execute(tx.conn()).await.map_err(fault)?;
     Ok(())
+}
+
+/// The first who still waits in a queue looks for an agent at once.
+fn hurry(
+    center: &UserId,
+    now: i64,
+) -> sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(
+        "UPDATE timers SET due_at = MIN(due_at, ?2) WHERE half_id = (SELECT half_id FROM queue WHERE call_center = ?1 AND \
+         offered = 0 ORDER BY added_at, half_id LIMIT 1)",
+    )
+    .bind(center.to_string())
+    .bind(now)
+}
+
+/// The timer of an agent, in the place of a half's id.
+pub(super) fn agent_timer(agent: &UserId) -> String {
+    format!("{AGENT}{agent}")
 }
 
 /// Whether apps are woken for a half that rings: not for a call that the user makes, unless that is wished.

@@ -1,15 +1,15 @@
 //! What can be done with calls.
 
 use super::connect::{connect, divert};
-use super::party::Caller;
+use super::criteria::Caller;
 use super::transfers::{consult_transfer, give_away};
 use super::{
     Board, Dialled, End, Half, Purpose, Refusal, RingEnd, Route, RouteWish, Wait, conference, park, places,
-    recording, unknown_remote,
+    queue, recording, unknown_remote,
 };
 use openadp_appserver::{
     Address, CallAction, CallEventKind, CallId, CallPersonality, CallStart, CallState, InternalReleaseCause,
-    Place, ReleasingParty, ServiceKind, UserId,
+    Place, QueueEventKind, ReleasingParty, ServiceKind, UserId,
 };
 
 /// The way that a new call of a user needs.
@@ -34,7 +34,10 @@ pub(crate) fn wish(
 ) -> Result<Option<RouteWish>, Refusal> {
     let half = board.own(user, call)?;
     let party = board.party(user).ok_or(Refusal::NotFound)?;
-    let rings_in = half.ringing && half.side.is_none() && half.wait.is_none();
+    let peer_queued =
+        half.peer.as_ref().and_then(|peer| board.half(peer)).is_some_and(|peer| peer.queued.is_some());
+    // What an agent does not take goes to nobody else than the next agent.
+    let rings_in = half.ringing && half.side.is_none() && half.wait.is_none() && !peer_queued;
     let straight = if party.transfer.inhibits { Purpose::Straight } else { Purpose::Call };
     let (dialled, hops, purpose) = match action {
         CallAction::BlindTransfer { address } | CallAction::Deflect { address } => {
@@ -163,6 +166,11 @@ pub(crate) fn act(
         return Err(wrong(state));
     }
     let seated = half.seat.is_some();
+    if half.queued.is_some()
+        && !matches!(action, CallAction::Release | CallAction::Dtmf { .. } | CallAction::Talk)
+    {
+        return Err(Refusal::WrongState("the call waits in a queue".to_owned()));
+    }
     match action {
         CallAction::Talk if ringing => match &half.side {
             Some(side) => places::answer_at(board, call, side, route),
@@ -358,6 +366,7 @@ pub(super) fn answer_main(board: &mut Board, id: &CallId, place: Option<Place>) 
         hold_others(board, &caller, Some(&peer));
         let shown = board.party(&caller).is_some_and(|party| party.sees_connected)
             && board.party(&user).is_some_and(|party| !party.hides_connected);
+        queue::leave(board, &peer, QueueEventKind::AnsweredByAgent, Some((user.clone(), id.clone())));
         let remote = board.remote(&caller, &user);
         board.edit(&peer, |half| {
             half.call.answer_time.get_or_insert(now);
@@ -408,8 +417,16 @@ pub(super) fn refuse(
     let Some(half) = board.half(id) else { return };
     let (peer, link, owner) = (half.peer.clone(), half.link, half.owner.clone());
     let by = if ring == RingEnd::Missed { ReleasingParty::Remote } else { ReleasingParty::Local };
+    let queued = |peer: &CallId| board.half(peer).is_some_and(|half| half.queued.is_some());
+    if route.is_none() && peer.as_ref().is_some_and(queued) {
+        queue::bounce(board, id, by, ring);
+        board.sweep(link);
+        return;
+    }
     match (peer, route) {
-        (Some(caller), Some(route)) if matches!(route.end, End::Ring(_) | End::Mailbox(_)) => {
+        (Some(caller), Some(route))
+            if matches!(route.end, End::Ring(_) | End::Mailbox(_) | End::Queue(_)) =>
+        {
             board.edit(&caller, |half| half.peer = None);
             board.detach(id, CallEventKind::Redirected, route.dialled.address(), reason);
             divert(board, &caller, &owner, reason);

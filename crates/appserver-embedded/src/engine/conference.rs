@@ -71,7 +71,7 @@ pub(super) fn somebody_left(board: &mut Board, id: &CallId) {
 /// Gives a call a seat; it must be one that somebody answered.
 fn seat(board: &mut Board, user: &UserId, id: &CallId, seat: Seat) -> Result<(), Refusal> {
     let half = board.own(user, id)?;
-    if !half.is_answered() || half.side.is_some() || half.peer.is_none() {
+    if !half.is_answered() || half.side.is_some() || half.peer.is_none() || half.queued.is_some() {
         return Err(super::actions::wrong(half.call.state));
     }
     let held = half.holding;

@@ -2,7 +2,7 @@
 
 use super::actions::hold_others;
 use super::half::Diversion;
-use super::{Board, Effect, End, RingEnd, Route, log_entry, places};
+use super::{Board, Effect, End, RingEnd, Route, log_entry, places, queue};
 use openadp_appserver::{
     CallEventKind, CallId, CallLogKind, CallPersonality, InternalReleaseCause, RecallType, Redirection,
     ReleasingParty, UserId,
@@ -13,7 +13,7 @@ use openadp_appserver::{
 pub(super) fn connect(board: &mut Board, from: &CallId, route: &Route, again: bool) {
     let Some(half) = board.half(from) else { return };
     let (caller, link) = (half.owner.clone(), half.link);
-    let goes_on = matches!(route.end, End::Ring(_) | End::Mailbox(_));
+    let goes_on = matches!(route.end, End::Ring(_) | End::Mailbox(_) | End::Queue(_));
     for forward in &route.forwards {
         let Some(remote) = board.other_end(&forward.by, from) else { continue };
         if goes_on {
@@ -27,6 +27,10 @@ pub(super) fn connect(board: &mut Board, from: &CallId, route: &Route, again: bo
     let cause = match &route.end {
         End::Ring(called) => {
             ring(board, from, called, route, again, None);
+            return;
+        }
+        End::Queue(center) => {
+            queue::enter(board, from, center);
             return;
         }
         End::Mailbox(user) => {
@@ -77,6 +81,7 @@ pub(super) fn ring(
     let (caller, link, back) = (half.owner.clone(), half.link, half.back.clone());
     let Some(remote) = board.other_end(called, from) else { return };
     let redirections = redirections(board, called, from);
+    let acd = queue::info(board, from);
     let id = board.create(link, called, CallPersonality::Terminator, remote, route.hops);
     board.edit(&id, |half| {
         half.ringing = true;
@@ -85,6 +90,7 @@ pub(super) fn ring(
         half.peer = Some(from.clone());
         half.call.redirections = redirections;
         half.call.recall = recall;
+        half.call.acd = acd;
     });
     let seen = board.remote(&caller, called);
     board.edit(from, |half| {
@@ -109,6 +115,7 @@ pub(super) fn ring(
         .first_rings
         .filter(|_| !route.ring.then.is_empty())
         .or(recall_rings)
+        .or_else(|| queue::rings(board, from))
         .or_else(|| board.unanswered(&id).map(|unanswered| unanswered.rings));
     let after_ms = rings.map_or(board.limits.no_answer_ms, |rings| i64::from(rings) * board.limits.ring_ms);
     board.effects.push(Effect::Arm { half: id, after_ms });

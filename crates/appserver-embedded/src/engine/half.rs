@@ -69,6 +69,8 @@ pub(crate) enum Wait {
         /// Against whom.
         against: UserId,
     },
+    /// For an agent.
+    Queue,
     /// For somebody busy.
     Camped {
         /// As the transferor typed it.
@@ -78,6 +80,17 @@ pub(crate) enum Wait {
         /// Until when, milliseconds since 1970.
         until: i64,
     },
+}
+
+/// Where a caller waits for an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Queued {
+    /// The call centre.
+    pub(crate) center: UserId,
+    /// Since when.
+    pub(crate) added: i64,
+    /// An agent did not take it.
+    pub(crate) bounced: bool,
 }
 
 /// A call's seat in its owner's conference.
@@ -139,6 +152,9 @@ pub(crate) struct Half {
     /// Its seat in a conference.
     #[serde(default)]
     pub(crate) seat: Option<Seat>,
+    /// The queue that it waits in, also while it rings at an agent.
+    #[serde(default)]
+    pub(crate) queued: Option<Queued>,
 }
 
 impl Half {
@@ -162,10 +178,17 @@ impl Half {
         let parked = match &self.wait {
             Some(Wait::Parked { against }) => Some(against),
             Some(Wait::Camped { plan, .. }) => Some(plan),
-            Some(Wait::Place { .. }) | None => None,
+            Some(Wait::Place { .. } | Wait::Queue) | None => None,
         };
         let places = self.then.iter().map(|spot| &spot.user);
-        self.mailbox.iter().chain(parked).chain(self.back.as_ref().map(|back| &back.to)).chain(places)
+        let queue = self.queued.as_ref().map(|queued| &queued.center);
+        let queue = queue.into_iter().chain(self.call.acd.as_ref().map(|info| &info.user_id));
+        self.mailbox
+            .iter()
+            .chain(queue)
+            .chain(parked)
+            .chain(self.back.as_ref().map(|back| &back.to))
+            .chain(places)
     }
 
     /// Whether it can be answered at the own device.

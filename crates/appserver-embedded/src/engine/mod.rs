@@ -19,11 +19,14 @@ mod actions;
 mod address;
 mod conference;
 mod connect;
+mod criteria;
 mod half;
 mod park;
 mod party;
 mod places;
+mod queue;
 mod recording;
+mod remote;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -36,14 +39,19 @@ pub(crate) use half::{Half, Spot};
 pub(crate) use park::{due, due_needs, due_wish, pick_up, retrieve_parked};
 pub(crate) use party::Party;
 pub(crate) use places::{dial_from, places_to_dial};
+pub(crate) use queue::{
+    AgentOf, Center, change_state, entry, is_free, overflow, overflow_wish, serve, waits_in, wrap_up_over,
+};
 pub(crate) use route::{End, Purpose, Route, RouteWish, Router};
 
+use criteria::Caller;
 use half::{Back, Seat, Side, Wait, log_entry};
 use openadp_appserver::{
-    Address, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState, CallType,
-    Event, HookStatus, InternalReleaseCause, Redirect, ReleasingParty, RemoteParty, UserId,
+    Address, AgentStatus, Call, CallEventKind, CallId, CallLogEntry, CallLogKind, CallPersonality, CallState,
+    CallType, Event, HookStatus, InternalReleaseCause, QueueEventKind, Redirect, ReleasingParty, RemoteParty,
+    UserId,
 };
-use party::Caller;
+use remote::unknown_remote;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The id that a client's request follows its call with, and who is told it beside the one who asked.
@@ -96,19 +104,73 @@ pub(crate) enum RingEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// The timer of a half is to run out.
-    Arm { half: CallId, after_ms: i64 },
+    Arm {
+        half: CallId,
+        after_ms: i64,
+    },
     /// Its timer is not needed any more.
-    Disarm { half: CallId },
+    Disarm {
+        half: CallId,
+    },
     /// A half began to ring: push.
-    Ring { half: CallId },
+    Ring {
+        half: CallId,
+    },
     /// It no longer rings: push.
-    RingOver { half: CallId, end: RingEnd },
+    RingOver {
+        half: CallId,
+        end: RingEnd,
+    },
     /// A half is parked against somebody.
-    Parked { against: UserId, half: CallId },
+    Parked {
+        against: UserId,
+        half: CallId,
+    },
     /// None is any more.
-    Unparked { against: UserId },
+    Unparked {
+        against: UserId,
+    },
+    /// A caller waits in a queue.
+    Enqueue {
+        center: UserId,
+        half: CallId,
+    },
+    /// It does not any more.
+    Dequeue {
+        center: UserId,
+        half: CallId,
+    },
+    /// It rings at an agent, or waits again.
+    Offered {
+        center: UserId,
+        half: CallId,
+        offered: bool,
+    },
+    /// An agent has another state, and since when it is free for a call.
+    Agent {
+        agent: UserId,
+        status: AgentStatus,
+        free: Option<i64>,
+    },
+    /// An agent is free for a call, or is not.
+    AgentFree {
+        agent: UserId,
+        since: Option<i64>,
+    },
+    /// The time for working up a call begins, or is over.
+    ArmAgent {
+        agent: UserId,
+        after_ms: i64,
+    },
+    DisarmAgent {
+        agent: UserId,
+    },
     /// Somebody was in a mailbox for so long.
-    Message { mailbox: UserId, from: CallId, duration_ms: i64 },
+    Message {
+        mailbox: UserId,
+        from: CallId,
+        duration_ms: i64,
+    },
 }
 
 /// Why an action is refused.
@@ -135,6 +197,8 @@ pub(crate) struct Board {
     links: BTreeMap<i64, u32>,
     /// Those against whom a call is parked, as far as it was looked up.
     occupied: BTreeSet<UserId>,
+    /// How many wait in queues, as far as it was looked up.
+    queues: BTreeMap<UserId, u32>,
     /// Events in order.
     pub(crate) events: Vec<(UserId, Event)>,
     /// Log entries.
@@ -154,6 +218,7 @@ impl Board {
             parties: BTreeMap::new(),
             links: BTreeMap::new(),
             occupied: BTreeSet::new(),
+            queues: BTreeMap::new(),
             events: Vec::new(),
             logs: Vec::new(),
             effects: Vec::new(),
@@ -172,6 +237,19 @@ impl Board {
     /// Makes a link known, with the number of its next half.
     pub(crate) fn add_link(&mut self, link: i64, next_half: u32) {
         self.links.entry(link).or_insert(next_half);
+    }
+    /// How many wait in a queue.
+    pub(crate) fn queue_length(&self, center: &UserId) -> u32 {
+        self.queues.get(center).copied().unwrap_or_default()
+    }
+    /// Says how many wait in a queue.
+    pub(crate) fn set_queue_length(&mut self, center: UserId, length: u32) {
+        self.queues.insert(center, length);
+    }
+    fn set_agent(&mut self, agent: &UserId, status: AgentStatus) {
+        if let Some(agent) = self.parties.get_mut(agent).and_then(|party| party.agent.as_mut()) {
+            agent.status = status;
+        }
     }
     pub(crate) fn party(&self, user: &UserId) -> Option<&Party> {
         self.parties.get(user)
@@ -284,6 +362,7 @@ impl Board {
             recall: None,
             recording: self.parties.get(owner).and_then(|party| party.recording).map(recording::idle),
             in_conference: false,
+            acd: None,
         };
         let half = Half {
             call,
@@ -304,6 +383,7 @@ impl Board {
             diverted: Vec::new(),
             back: None,
             seat: None,
+            queued: None,
         };
         self.halves.insert(id.clone(), half);
         id
@@ -361,6 +441,9 @@ impl Board {
                 (false, false) => CallState::Active,
             };
         }
+        if half.queued.is_some() {
+            return if half.holding { CallState::Held } else { CallState::Active };
+        }
         if half.mailbox.is_some() {
             return if half.holding { CallState::Held } else { CallState::Active };
         }
@@ -408,6 +491,7 @@ impl Board {
         }
         self.ring_over(id, ring);
         self.leave_park(id);
+        queue::leave(self, id, QueueEventKind::Abandoned, None);
         recording::end(self, id);
         self.leave_message(id);
         let now = self.now;
@@ -434,6 +518,7 @@ impl Board {
         for side in self.sides_of(id) {
             self.release(&side, ReleasingParty::Remote, None, ring);
         }
+        queue::agent_done(self, id);
         if was_seated {
             conference::somebody_left(self, id);
         }
@@ -526,76 +611,5 @@ impl Board {
         for id in detached {
             self.release(&id, ReleasingParty::Remote, None, RingEnd::Missed);
         }
-    }
-
-    /// Whether the owner of a half hides from those whom it calls. Who was called has nothing to hide.
-    pub(crate) fn is_hidden(&self, id: &CallId) -> bool {
-        self.halves.get(id).is_some_and(|half| {
-            half.call.personality != CallPersonality::Terminator
-                && self.parties.get(&half.owner).is_some_and(|party| party.hides_itself)
-        })
-    }
-
-    /// How the owner of a half shows to who has, or gets, the other one.
-    pub(crate) fn other_end(&self, viewer: &UserId, id: &CallId) -> Option<RemoteParty> {
-        let half = self.halves.get(id)?;
-        let mut remote = self.remote(viewer, &half.owner);
-        let viewer = self.parties.get(viewer);
-        let inside = remote.call_type != CallType::Network;
-        let calls = half.call.personality != CallPersonality::Terminator;
-        let not_delivered = calls
-            && viewer.is_some_and(|party| {
-                let (internal, external) = party.shown_callers;
-                !(if inside { internal } else { external })
-            });
-        let hidden = self.is_hidden(id) && !viewer.is_some_and(|party| party.sees_hidden);
-        remote.private = hidden || not_delivered;
-        if calls && !inside && viewer.is_some_and(|party| !party.sees_names) {
-            remote.name = None;
-        }
-        Some(remote)
-    }
-
-    /// How one party shows to another.
-    fn remote(&self, viewer: &UserId, other: &UserId) -> RemoteParty {
-        let (Some(viewer), Some(other)) = (self.parties.get(viewer), self.parties.get(other)) else {
-            return unknown_remote(Address { value: format!("sip:{other}"), country_code: None });
-        };
-        let call_type = if viewer.provider != other.provider {
-            CallType::Network
-        } else if viewer.group == other.group {
-            CallType::Group
-        } else if viewer.is_enterprise {
-            CallType::Enterprise
-        } else {
-            CallType::Network
-        };
-        let inside = call_type != CallType::Network;
-        let number = other.number.as_deref().map(Address::of);
-        let extension = other.extension.clone().filter(|_| inside);
-        let address = extension
-            .map(|value| Address { value, country_code: None })
-            .or_else(|| number.clone())
-            .unwrap_or_else(|| Address { value: format!("sip:{}", other.user_id), country_code: None });
-        RemoteParty {
-            name: Some(other.name.clone()),
-            address,
-            user_id: inside.then(|| other.user_id.clone()),
-            user_dn: number.filter(|_| inside),
-            call_type,
-            private: false,
-        }
-    }
-}
-
-/// Somebody of whom only the address is known.
-fn unknown_remote(address: Address) -> RemoteParty {
-    RemoteParty {
-        name: None,
-        address,
-        user_id: None,
-        user_dn: None,
-        call_type: CallType::Network,
-        private: false,
     }
 }

@@ -238,7 +238,8 @@ pub(crate) fn due(board: &mut Board, id: &CallId, route: Option<&Route>) {
             }
             _ => no_answer(board, id, route),
         },
-        (None, false) => {}
+        // Agents are asked for in the store first.
+        (Some(Wait::Queue), _) | (None, false) => {}
     }
 }
 

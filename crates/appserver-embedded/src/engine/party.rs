@@ -1,5 +1,6 @@
 //! A subscriber as the engine sees it: where its calls may ring and what its services say of them.
 
+use super::criteria::{Caller, Criterion, selects};
 use super::{Dialled, Refusal};
 use openadp_appserver::{
     ACTIVE, ANSWER_CONFIRMATION, CRITERIA, CRITERIA_LIST, LOCATIONS, NUMBER_OF_RINGS, PHONE_NUMBER, PREFIX,
@@ -35,72 +36,6 @@ pub(crate) struct RingPlan {
     pub(crate) first_rings: Option<u32>,
     /// Places: those without rings at once, the others one after the other.
     pub(crate) wanted: Vec<Wanted>,
-}
-
-/// Of whom a call must be for a selective service to act on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Criterion {
-    excludes: bool,
-    selection: Selection,
-    anonymous: bool,
-    unavailable: bool,
-    numbers: Vec<Dialled>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Selection {
-    Any,
-    Forwarded,
-    Specified,
-}
-
-/// Who calls, as far as criteria ask.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller<'a> {
-    pub(crate) party: Option<&'a Party>,
-    pub(crate) hidden: bool,
-    pub(crate) forwarded: bool,
-}
-
-impl Criterion {
-    fn all(entries: &[Settings]) -> Vec<Self> {
-        entries.iter().filter(|entry| entry.flag(ACTIVE)).map(Self::of).collect()
-    }
-
-    fn of(entry: &Settings) -> Self {
-        let from = entry.group("criteriaFromDn");
-        let numbers = from.map(|from| from.numbers("phoneNumberList")).unwrap_or_default();
-        Self {
-            excludes: entry.flag("blackListed"),
-            selection: match from.and_then(|from| from.text("fromDnCriteriaSelection")) {
-                Some("Forwarded") => Selection::Forwarded,
-                Some("Specified Only") => Selection::Specified,
-                _ => Selection::Any,
-            },
-            anonymous: from.is_some_and(|from| from.flag("includeAnonymousCallers")),
-            unavailable: from.is_some_and(|from| from.flag("includeUnavailableCallers")),
-            numbers: numbers.iter().filter_map(|number| Dialled::parse(number).ok()).collect(),
-        }
-    }
-
-    fn fits(&self, called: &Party, caller: Caller<'_>) -> bool {
-        match self.selection {
-            Selection::Any => true,
-            Selection::Forwarded => caller.forwarded,
-            Selection::Specified if caller.hidden => self.anonymous,
-            Selection::Specified => {
-                let Some(party) = caller.party else { return self.unavailable };
-                let nameless = party.number.is_none() && party.extension.is_none();
-                (self.unavailable && nameless) || called.means(&self.numbers, party)
-            }
-        }
-    }
-}
-
-/// Whether a service that has these criteria acts on a call.
-fn selects(criteria: &[Criterion], called: &Party, caller: Caller<'_>) -> bool {
-    let mut fitting = criteria.iter().filter(|criterion| criterion.fits(called, caller)).peekable();
-    fitting.peek().is_some() && fitting.all(|criterion| !criterion.excludes)
 }
 
 /// Sequential Ring.
@@ -214,6 +149,10 @@ pub(crate) struct Party {
     pub(crate) silent: bool,
     /// Its apps are woken for calls that it makes itself.
     pub(crate) wakes_for_own_calls: bool,
+    /// What it is as a call centre.
+    pub(crate) center: Option<super::queue::Center>,
+    /// What it is as an agent.
+    pub(crate) agent: Option<super::queue::AgentOf>,
     remote_office: Option<String>,
     mobility: Option<Mobility>,
     anywhere: Vec<Wanted>,
@@ -284,6 +223,8 @@ impl Party {
             sees_names: false,
             silent: false,
             wakes_for_own_calls: false,
+            center: None,
+            agent: None,
             remote_office: None,
             mobility: None,
             anywhere: Vec::new(),
@@ -473,7 +414,7 @@ impl Party {
     }
 
     /// Whether one of some numbers, as this party writes them, is another party's.
-    fn means(&self, numbers: &[Dialled], other: &Self) -> bool {
+    pub(super) fn means(&self, numbers: &[Dialled], other: &Self) -> bool {
         use super::Candidate;
         let colleagues = self.provider == other.provider && (self.is_enterprise || self.group == other.group);
         numbers.iter().flat_map(|number| number.candidates(&self.country_code)).any(|candidate| {

@@ -1,6 +1,7 @@
 //! Where a call goes: through forwardings, to somebody who rings, to a mailbox or to a failure.
 
-use super::party::{Caller, RingPlan, Wanted};
+use super::criteria::Caller;
+use super::party::{RingPlan, Wanted};
 use super::{Board, Dialled, Spot};
 use openadp_appserver::{Address, UserId};
 use std::collections::VecDeque;
@@ -68,6 +69,8 @@ pub(crate) enum End {
     Ring(UserId),
     /// The mailbox of somebody.
     Mailbox(UserId),
+    /// The queue of a call centre.
+    Queue(UserId),
     /// Somebody who does not want this call.
     Refused,
     /// Somebody who is busy or does not want to be disturbed.
@@ -193,6 +196,15 @@ impl Router {
         }
         if user == self.wish.caller {
             return Err(self.end(End::Caller));
+        }
+        if let Some(center) = &party.center {
+            if board.queue_length(&user) < center.size {
+                return Err(self.end(End::Queue(user)));
+            }
+            return match center.overflow_to.as_deref().and_then(|to| Dialled::parse(to).ok()) {
+                Some(to) => self.forward(board, user, to, "call-center"),
+                None => Err(self.end(End::Busy(user))),
+            };
         }
         let caller = self.caller(board);
         if party.refuses(caller) {

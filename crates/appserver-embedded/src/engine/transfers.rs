@@ -25,7 +25,7 @@ pub(super) fn give_away(
     };
     let rules = board.party(user).map(|party| party.transfer).unwrap_or_default();
     match &route.end {
-        End::Ring(_) | End::Mailbox(_) => {}
+        End::Ring(_) | End::Mailbox(_) | End::Queue(_) => {}
         End::Refused => return Err(Refusal::WrongState("the destination refuses the call".to_owned())),
         End::Busy(_) if reason == "transfer" && rules.camp_seconds.is_some() => {
             let camp = rules.camp_seconds.unwrap_or_default();
@@ -77,6 +77,9 @@ pub(super) fn consult_transfer(
         return Err(Refusal::WrongState("a call cannot be joined with itself".to_owned()));
     }
     let (one, two) = (board.own(user, first)?, board.own(user, second)?);
+    if one.queued.is_some() || two.queued.is_some() {
+        return Err(Refusal::WrongState("the call waits in a queue".to_owned()));
+    }
     if one.seat.is_some() || two.seat.is_some() {
         return Err(Refusal::WrongState("the call is in a conference".to_owned()));
     }

@@ -196,6 +196,7 @@ fn end(route: &Route) -> (&'static str, String) {
     match &route.end {
         End::Ring(user) => ("rings", user.to_string()),
         End::Mailbox(user) => ("goes to the mailbox", user.to_string()),
+        End::Queue(user) => ("waits in the queue", user.to_string()),
         End::Unreachable(user) => ("nothing can ring", user.to_string()),
         End::Busy(user) => ("busy", user.to_string()),
         End::Caller => ("the caller would call itself", String::new()),

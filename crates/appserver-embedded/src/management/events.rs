@@ -350,6 +350,21 @@ fn told(event: &FeedEvent) -> String {
                 told["remote"] = party.address.value.clone().into();
             }
         }
+        Event::Agent(status) => {
+            told["event"] = "AgentStateEvent".into();
+            told["state"] = format!("{:?}", status.state).into();
+        }
+        Event::AgentJoin(queue) => {
+            told["event"] = "ACDAgentJoinUpdateEvent".into();
+            told["callCenter"] = queue.call_center.as_str().into();
+        }
+        Event::Queue { kind, entry, .. } => {
+            told["event"] = format!("ACDCall{kind:?}Event").into();
+            told["trackingId"] = entry.external_tracking_id.clone().into();
+            if !entry.remote.private {
+                told["remote"] = entry.remote.address.value.clone().into();
+            }
+        }
         Event::Hook(status) => {
             told["event"] = "HookStatusEvent".into();
             told["state"] = format!("{status:?}").into();

@@ -2,6 +2,7 @@
 //! registrations, how calls are led, event channels and what goes over them. They run in a host or in the CLI itself; either way they work on the
 //! store of the data directory, as every process of the node does.
 
+mod call_centers;
 mod devices;
 mod diagnostics;
 mod events;
@@ -13,6 +14,7 @@ mod sip;
 mod subscribers;
 mod table;
 
+pub use call_centers::CallCenters;
 pub use devices::IpDeviceMgmt;
 pub use diagnostics::Diag;
 pub use events::{ChannelSets, Channels, Events, Subscriptions};

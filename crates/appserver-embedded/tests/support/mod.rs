@@ -15,8 +15,8 @@ use openadp_appserver::{
     PushRegistration, ServiceKind, UserId,
 };
 use openadp_appserver_embedded::{
-    EmbeddedApplicationServer, MODULE, NewAdministrator, NewDevice, NewSubscriber, Options, PhoneListOwner,
-    PushSender, TagScope,
+    EmbeddedApplicationServer, MODULE, NewAdministrator, NewCallCenter, NewDevice, NewSubscriber, Options,
+    PhoneListOwner, PushSender, TagScope,
 };
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
@@ -217,6 +217,22 @@ impl Fixture for Node {
     }
     async fn set_password(&self, user: &UserId, password: &str) {
         self.one.server.provisioning().set_password(user, &Secret::new(password)).await.expect("set");
+    }
+    async fn call_center(&self, center: &UserId, agents: &[UserId]) {
+        let provisioning = self.one.server.provisioning();
+        let center = NewCallCenter {
+            user_id: center.clone(),
+            queue_length: 2,
+            longest_wait: 60,
+            overflow_to: None,
+            number_of_rings: 2,
+            wrap_up: 10,
+        };
+        provisioning.put_call_center(&center).await.expect("made");
+        for agent in agents {
+            provisioning.put_agent(&center.user_id, agent).await.expect("added");
+        }
+        provisioning.put_unavailable_code(ENTERPRISE, "10", Some("Lunch")).await.expect("added");
     }
     async fn unassign(&self, user: &UserId, kind: ServiceKind) {
         self.one.server.provisioning().assign_service(user, kind, false).await.expect("taken");

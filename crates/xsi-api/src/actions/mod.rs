@@ -1,5 +1,6 @@
 //! Xsi-Actions: profile, services, directories, call logs, calls, push registrations (xsi.md 3).
 
+mod call_center;
 mod calls;
 mod conference;
 mod directories;
@@ -23,6 +24,11 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
     match *path.names() {
         ["versions"] => versions(call),
         ["system", "services", "routepoint", "applicationcontroller", _] => application_controller(call),
+        ["callcenter", _, "profile"] => call_center::profile(call, path.id(1)).await,
+        ["callcenter", _, "calls"] => call_center::calls(call, path.id(1)).await,
+        ["group", _, "services", "callcenter", "unavailablecodes"] => {
+            call_center::unavailable_codes(call, path.id(1)).await
+        }
         ["user", _, ..] => {
             let user = call.subscriber(path.id(1)).await?;
             match path.names()[2..] {
@@ -38,6 +44,7 @@ pub(crate) async fn route(call: &Call<'_>, path: &Path) -> Outcome {
                 ["profile", "pushnotificationregistrations"] => push::all(call, &user).await,
                 ["profile", "pushnotificationregistrations", _] => push::one(call, &user, path.id(4)).await,
                 ["services"] => services::list(call, &user).await,
+                ["services", "callcenter"] => call_center::agent(call, &user).await,
                 ["services", segment] => services::one(call, &user, segment).await,
                 ["services", service, below] => services::below(call, &user, service, below).await,
                 ["services", service, below, _] => {

@@ -1,18 +1,23 @@
 //! Services (xsi.md 3.2 and 3.3).
 
-use super::get_only;
+use super::{call_center, get_only};
 use crate::api::{Call, Outcome};
 use crate::error::ApiError;
 use crate::services::{document, part_document, patch, record_document, record_patch};
 use crate::text::percent_encode;
 use crate::{Method, Reply};
-use openadp_appserver::{RecordChange, Records, ServiceKind, Setting, UserId, Wish};
+use openadp_appserver::{PortError, RecordChange, Records, ServiceKind, Setting, UserId, Wish};
 use openadp_xsi_schema::{Document, ServiceEntry, Services};
 
 /// The services of the user.
 pub(super) async fn list(call: &Call<'_>, user: &UserId) -> Outcome {
     get_only(call)?;
     let path = format!("/v2.0/user/{}/services/", percent_encode(user.as_str()));
+    let agent = match call.api.ports.call_centers.agent(user).await {
+        Ok(_) => Some(call_center::SERVICE),
+        Err(PortError::NotAssigned { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     let services = call
         .api
         .ports
@@ -24,6 +29,10 @@ pub(super) async fn list(call: &Call<'_>, user: &UserId) -> Outcome {
             name: kind.display_name().to_owned(),
             uri: Some(format!("{path}{}", kind.spec().segment)),
         })
+        .chain(agent.map(|segment| ServiceEntry {
+            name: call_center::NAME.to_owned(),
+            uri: Some(format!("{path}{segment}")),
+        }))
         .collect();
     Ok(Reply::document(200, Services { services }.to_element()))
 }

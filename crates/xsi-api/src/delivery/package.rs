@@ -8,6 +8,8 @@ use openadp_xsi_schema::EventPackage;
 pub(crate) enum Package {
     AdvancedCall,
     BasicCall,
+    CallCenterAgent,
+    CallCenterQueue,
     CallPark,
     PushNotificationRegistration,
     /// The state of a service that tells of itself.
@@ -33,6 +35,8 @@ impl Package {
         [
             Self::AdvancedCall,
             Self::BasicCall,
+            Self::CallCenterAgent,
+            Self::CallCenterQueue,
             Self::CallPark,
             Self::PushNotificationRegistration,
             Self::StandardCall,
@@ -47,6 +51,8 @@ impl Package {
         match self {
             Self::AdvancedCall => EventPackage::AdvancedCall.as_str(),
             Self::BasicCall => EventPackage::BasicCall.as_str(),
+            Self::CallCenterAgent => EventPackage::CallCenterAgent.as_str(),
+            Self::CallCenterQueue => EventPackage::CallCenterQueue.as_str(),
             Self::CallPark => EventPackage::CallPark.as_str(),
             Self::PushNotificationRegistration => EventPackage::PushNotificationRegistration.as_str(),
             Self::Service(kind) => kind.package_name(),
@@ -100,6 +106,8 @@ impl Package {
                 | CallEventKind::Redirected => self == Self::AdvancedCall,
             },
             Event::Conference { .. } => matches!(self, Self::AdvancedCall | Self::StandardCall),
+            Event::Agent(_) | Event::AgentJoin(_) => self == Self::CallCenterAgent,
+            Event::Queue { .. } => self == Self::CallCenterQueue,
             Event::Parked { .. } => self == Self::CallPark,
             Event::Hook(_) => self.is_call(),
             Event::Service(service) => self.service() == Some(service.kind),
@@ -154,7 +162,7 @@ mod tests {
             assert!(EventPackage::parse(package.name()).is_some(), "{package:?}");
             assert_eq!(Package::parse(package.name()), Ok(package));
         }
-        assert_eq!(Package::parse("Call Center Queue"), Err(Refused::NotOffered));
+        assert_eq!(Package::parse("Call Center Monitoring"), Err(Refused::NotOffered));
         assert_eq!(Package::parse("advanced call"), Err(Refused::Unknown));
     }
 

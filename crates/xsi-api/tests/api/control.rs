@@ -313,3 +313,88 @@ async fn conferences_and_recordings_are_told_of_in_order() {
         ["Started", "CallMuted", "CallMadeDeaf", "Held", "Retrieved", "Muted", "Unmuted", "Released"];
     assert_eq!(of("Conference"), conference.map(|kind| format!("Conference{kind}Event")));
 }
+
+#[tokio::test]
+async fn agents_take_the_calls_of_a_queue_and_everybody_is_told() {
+    let lab = Lab::new().await;
+    let (alice, bo, carol) = (Phone::new(&lab, ALICE), Phone::new(&lab, BO), Phone::new(&lab, CAROL));
+    assert_eq!(bo.send(Get, "services/CallCenter", "").await.status, 404, "not assigned");
+    assert!(!bo.ok(Get, "services", "").await.xml.contains("Call Center"));
+    lab.call_center(CAROL, &[BO]).await;
+    assert!(bo.ok(Get, "services", "").await.xml.contains("<name>Call Center - Basic</name>"));
+    let agent = bo.ok(Get, "services/CallCenter", "").await;
+    assert!(
+        agent.xml.ends_with(
+            "<agentACDState>Sign-Out</agentACDState><callCenterList><callCenterDetails><serviceUserId>carol@lab.example</serviceUserId>\
+             <available>true</available><phoneNumber>+15550100122</phoneNumber><extension>1002</extension>\
+             <isLogOffAllowed>true</isLogOffAllowed></callCenterDetails></callCenterList></CallCenter>"
+        ),
+        "{}",
+        agent.xml
+    );
+    let (mut agents, mut queue) = (lab.open(&bo.who, CHANNEL).await, lab.open(&carol.who, CHANNEL).await);
+    lab.events(&bo.who, Post, &format!("user/{BO}"), &subscription("Call Center Agent")).await;
+    lab.events(&carol.who, Post, &format!("user/{CAROL}"), &subscription("Call Center Queue")).await;
+    let (kind, xml) = agents.event(&lab.api, &bo.who).await;
+    assert_eq!(kind, "AgentSubscriptionEvent");
+    assert!(
+        xml.contains(
+            "<xsi:joinInfo><xsi:acdUserId>carol@lab.example</xsi:acdUserId><xsi:joined/></xsi:joinInfo>"
+        ),
+        "{xml}"
+    );
+    assert_eq!(queue.event(&lab.api, &carol.who).await.0, "ACDSubscriptionEvent");
+
+    let waits = alice.dial("address=1002").await;
+    let (kind, xml) = queue.event(&lab.api, &carol.who).await;
+    assert_eq!(kind, "ACDCallAddedEvent");
+    assert!(xml.contains("</xsi:queueEntry><xsi:position>1</xsi:position>"), "{xml}");
+    let listed = lab.actions(&bo.who, Get, &format!("callcenter/{CAROL}/calls"), "").await;
+    assert_eq!((listed.status, listed.text("callId")), (200, waits.as_str()), "{}", listed.xml);
+    assert_eq!(lab.actions(&alice.who, Get, &format!("callcenter/{CAROL}/calls"), "").await.status, 403);
+    let profile = lab.actions(&bo.who, Get, &format!("callcenter/{CAROL}/profile"), "").await;
+    assert_eq!(profile.text("name"), "Carol Øst", "{}", profile.xml);
+
+    let state = |text: &str| format!("<CallCenter><agentACDState>{text}</agentACDState></CallCenter>");
+    assert_eq!(bo.send(Put, "services/CallCenter", &state("Asleep")).await.status, 400);
+    let guard = "<CallCenter><enableGuardTimer>true</enableGuardTimer></CallCenter>";
+    assert_eq!(bo.send(Put, "services/CallCenter", guard).await.status, 400, "nothing would follow");
+    bo.ok(Put, "services/CallCenter", &state("Available")).await;
+    let (kind, xml) = agents.event(&lab.api, &bo.who).await;
+    assert_eq!((kind.as_str(), crate::lab::text(&xml, "xsi:state")), ("AgentStateEvent", "Available"));
+    assert_eq!(queue.event(&lab.api, &carol.who).await.0, "ACDCallOfferedToAgentEvent");
+    let call = bo.answer().await;
+    let (kind, xml) = queue.event(&lab.api, &carol.who).await;
+    assert_eq!(kind, "ACDCallAnsweredByAgentEvent");
+    assert!(xml.contains("<xsi:answeringUserId>bo@lab.example</xsi:answeringUserId>"), "{xml}");
+    let shown = bo.ok(Get, &format!("calls/{call}"), "").await;
+    assert!(
+        shown
+            .xml
+            .contains("<acdCallInfo><acdUserId>carol@lab.example</acdUserId><acdName>Carol Øst</acdName>"),
+        "{}",
+        shown.xml
+    );
+    alice.ok(Delete, &format!("calls/{waits}"), "").await;
+    let leave = "<CallCenter><callCenterList><callCenterDetails><serviceUserId>carol@lab.example</serviceUserId>\
+                 <available>false</available></callCenterDetails></callCenterList></CallCenter>";
+    bo.ok(Put, "services/CallCenter", leave).await;
+    let kinds = agents.until(&lab.api, &bo.who, "ACDAgentJoinUpdateEvent").await;
+    assert!(!kinds.is_empty());
+
+    let codes = lab
+        .actions(&bo.who, Get, "group/north/services/callcenter/unavailablecodes?enterpriseId=acme", "")
+        .await;
+    assert!(
+        codes.xml.contains("<unavailableCodeDetail isDefault=\"false\"><active>true</active><code>10</code>"),
+        "{}",
+        codes.xml
+    );
+    for (path, status) in [
+        ("group/south/services/callcenter/unavailablecodes", 403),
+        ("group/north/services/callcenter/unavailablecodes?enterpriseId=other", 403),
+        ("callcenter/nobody@lab.example/profile", 403),
+    ] {
+        assert_eq!(lab.actions(&bo.who, Get, path, "").await.status, status, "{path}");
+    }
+}

@@ -184,7 +184,7 @@ async fn subscriptions_are_read_refreshed_replaced_and_deleted() {
     let gone = lab.events(&alice, Get, &format!("subscription/{second}"), "").await;
     assert_eq!((gone.status, gone.text("errorCode")), (403, "110862"));
     for (event, status, code) in
-        [("Call Center Queue", 403, "210412"), ("Nonsense", 400, "210402"), ("", 400, "210402")]
+        [("Call Center Monitoring", 403, "210412"), ("Nonsense", 400, "210402"), ("", 400, "210402")]
     {
         let refused = lab.events(&alice, Post, &path, &subscription(event)).await;
         assert_eq!((refused.status, refused.text("errorCode")), (status, code), "{event}");

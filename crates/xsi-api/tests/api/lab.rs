@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openadp_appserver::{Account, AccountKind, AdminLevel, Ports, Principal, SystemClock, UserId};
-use openadp_appserver_embedded::{EmbeddedApplicationServer, NewAdministrator, NewSubscriber, Options};
+use openadp_appserver_embedded::{
+    EmbeddedApplicationServer, NewAdministrator, NewCallCenter, NewSubscriber, Options,
+};
 use openadp_settings::{Author, Change, Edit, Registry, Secret, Store};
 use openadp_wake::Wake;
 use openadp_xsi_api::{
@@ -160,6 +162,24 @@ impl Lab {
             shutdown: self.shutdown.clone(),
             contacts: Some(self.hook.clone()),
         })
+    }
+
+    /// Makes a subscriber a call centre with agents, and gives the enterprise an unavailable code.
+    pub(crate) async fn call_center(&self, center: &str, agents: &[&str]) {
+        let provisioning = self.server.provisioning();
+        let center = NewCallCenter {
+            user_id: UserId::new(center),
+            queue_length: 5,
+            longest_wait: 600,
+            overflow_to: None,
+            number_of_rings: 20,
+            wrap_up: 0,
+        };
+        provisioning.put_call_center(&center).await.expect("made");
+        for agent in agents {
+            provisioning.put_agent(&center.user_id, &UserId::new(agent)).await.expect("added");
+        }
+        provisioning.put_unavailable_code("acme", "10", Some("Lunch")).await.expect("added");
     }
 
     pub(crate) fn set(&self, context: &str, name: &str, value: &str) {

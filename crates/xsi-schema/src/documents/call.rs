@@ -343,7 +343,7 @@ document! {
 }
 
 document! {
-    /// `Call`: one party's half. Call centre parts are not typed yet.
+    /// `Call`: one party's half.
     Call = "Call" {
         /// Id of this half.
         call_id: String = "callId",
@@ -395,6 +395,8 @@ document! {
         detached_time: Option<i64> = "detachedTime",
         /// When it ended.
         release_time: Option<i64> = "releaseTime",
+        /// The queue that it comes from.
+        acd_call_info: Option<Element> = "acdCallInfo",
         /// Whether it is recorded; absent without the service.
         recorded: Option<bool> = "recorded",
         /// What the user may do with the recording.

@@ -9,7 +9,10 @@ use openadp_appserver::{
     RecordChange, Service, ServiceKind,
 };
 
-const PEOPLE: usize = 6;
+const PEOPLE: usize = 7;
+/// A call centre, and its agents.
+const CENTER: usize = 6;
+const AGENTS: [usize; 2] = [2, 3];
 
 fn user(n: usize) -> UserId {
     UserId::new(&format!("u{n}@test"))
@@ -19,11 +22,11 @@ fn extension(n: usize) -> String {
     format!("210{n}")
 }
 
-/// Somebody with all services as they are at first. The last one is of another enterprise, the one before of another group.
+/// Somebody with all services as they are at first. One is of another enterprise, one of another group.
 fn party(n: usize, services: &BTreeMap<(UserId, ServiceKind), Service>) -> Party {
     let mut party = Party::of(user(n));
-    party.provider = if n == PEOPLE - 1 { "other".into() } else { "acme".into() };
-    party.group = if n == PEOPLE - 2 { "south".into() } else { "north".into() };
+    party.provider = if n == 5 { "other".into() } else { "acme".into() };
+    party.group = if n == 4 { "south".into() } else { "north".into() };
     party.is_enterprise = true;
     party.name = format!("User {n}");
     party.number = Some(format!("+1212555010{n}"));
@@ -52,6 +55,9 @@ struct World {
     parked: BTreeMap<UserId, CallId>,
     /// Halves that left a message.
     messages: BTreeSet<CallId>,
+    /// Who waits in the queue, since when, and whether it is offered.
+    queue: BTreeMap<CallId, (i64, bool)>,
+    agents: BTreeMap<UserId, (AgentStatus, Option<i64>)>,
     /// State of each half in the last event of it, and how often it was told to be over.
     told: BTreeMap<CallId, (CallState, usize)>,
     events: Vec<(UserId, Event)>,
@@ -71,6 +77,8 @@ impl World {
             ringing: BTreeSet::new(),
             parked: BTreeMap::new(),
             messages: BTreeSet::new(),
+            queue: BTreeMap::new(),
+            agents: AGENTS.iter().map(|n| (user(*n), Default::default())).collect(),
             told: BTreeMap::new(),
             events: Vec::new(),
             logs: Vec::new(),
@@ -90,10 +98,19 @@ impl World {
         for n in 0..PEOPLE {
             let mut party = party(n, &self.services);
             party.off_hook = self.off_hook.contains(&user(n));
+            party.agent = self.agents.get(&user(n)).map(|(status, _)| AgentOf { status: status.clone() });
+            party.center = (n == CENTER).then_some(Center {
+                size: 2,
+                wait: 12,
+                overflow_to: None,
+                rings: 2,
+                wrap_up: 10,
+            });
             board.add_party(party);
         }
         self.halves.values().for_each(|half| board.add_half(half.clone()));
         self.links.iter().for_each(|(link, next)| board.add_link(*link, *next));
+        board.set_queue_length(user(CENTER), u32::try_from(self.queue.len()).expect("few"));
         self.parked.keys().for_each(|user| board.add_parked(user.clone()));
         board
     }
@@ -142,6 +159,24 @@ impl World {
                     assert!(*duration_ms >= 1_000, "who left at once said nothing");
                     assert!(self.messages.insert(from.clone()), "one message of a call");
                 }
+                Effect::Enqueue { half, .. } => {
+                    assert_eq!(self.queue.insert(half.clone(), (self.now, false)), None, "waits once");
+                }
+                Effect::Dequeue { half, .. } => assert!(self.queue.remove(half).is_some(), "waited"),
+                Effect::Offered { half, offered, .. } => {
+                    let waits = self.queue.get_mut(half).expect("waits");
+                    assert_ne!(std::mem::replace(&mut waits.1, *offered), *offered);
+                }
+                Effect::Agent { agent, status, free } => {
+                    *self.agents.get_mut(agent).expect("an agent") = (status.clone(), *free);
+                }
+                Effect::AgentFree { agent, since } => {
+                    self.agents.get_mut(agent).expect("an agent").1 = *since;
+                }
+                Effect::ArmAgent { agent, after_ms } => {
+                    self.timers.insert(agent_timer(agent), self.now + after_ms);
+                }
+                Effect::DisarmAgent { agent } => drop(self.timers.remove(&agent_timer(agent))),
                 Effect::Unparked { against } => assert!(self.parked.remove(against).is_some()),
             }
         }
@@ -247,10 +282,35 @@ impl World {
         self.timers.remove(&call);
         self.now = self.now.max(at);
         let mut board = self.board();
-        let route = due_wish(&board, &call).map(|wish| Self::resolve(&board, wish));
-        due(&mut board, &call, route.as_ref());
+        if let Some(agent) = call.0.strip_prefix("agent:") {
+            wrap_up_over(&mut board, &UserId::new(agent));
+        } else if let Some((_, overdue)) = waits_in(&board, &call) {
+            if overdue {
+                let route = overflow_wish(&board, &call).map(|wish| Self::resolve(&board, wish));
+                overflow(&mut board, &call, route.as_ref());
+            } else {
+                let free = |(agent, (_, since)): (&UserId, &(_, Option<i64>))| {
+                    since.filter(|_| is_free(&board, agent)).map(|since| (since, agent.clone()))
+                };
+                let waiting = self.queue.iter().filter(|(_, (_, offered))| !offered);
+                let first = waiting.min_by_key(|(half, (added, _))| (*added, (*half).clone()));
+                let caller = &self.halves[&call].owner;
+                let agent = self.agents.iter().filter(|(agent, _)| *agent != caller).filter_map(free).min();
+                let agent = agent.filter(|_| first.is_some_and(|(half, _)| *half == call));
+                serve(&mut board, &call, agent.as_ref().map(|(_, agent)| agent));
+            }
+        } else {
+            let route = due_wish(&board, &call).map(|wish| Self::resolve(&board, wish));
+            due(&mut board, &call, route.as_ref());
+        }
         self.keep(board);
         true
+    }
+
+    fn agent(&mut self, who: usize, state: openadp_appserver::AcdState) {
+        let mut board = self.board();
+        change_state(&mut board, &user(who), state, None);
+        self.keep(board);
     }
 
     fn set(&mut self, who: usize, kind: ServiceKind, wishes: &[(&'static str, Option<&str>)]) {
@@ -282,6 +342,24 @@ impl World {
         }
         for (against, id) in &self.parked {
             assert!(matches!(&self.halves[id].wait, Some(Wait::Parked { against: user }) if user == against));
+        }
+        for id in self.queue.keys() {
+            assert!(self.halves[id].queued.is_some() && self.halves[id].is_live());
+        }
+        for (agent, (status, free)) in &self.agents {
+            use openadp_appserver::AcdState as State;
+            assert!(free.is_none() || status.state == State::Available, "{agent} is free while {status:?}");
+            let working = self
+                .halves
+                .values()
+                .any(|half| half.owner == *agent && half.is_live() && half.call.acd.is_some());
+            assert!(free.is_none() || !working, "{agent} is free while it has a call");
+            assert!(
+                free.is_some() || working || status.state != State::Available,
+                "{agent} is never asked again"
+            );
+            let timed = self.timers.contains_key(&agent_timer(agent));
+            assert_eq!(timed, status.state == State::WrapUp, "wrapping up ends");
         }
         for n in 0..PEOPLE {
             let live = || self.halves.values().filter(|half| half.owner == user(n) && half.is_live());
@@ -333,6 +411,8 @@ impl World {
             );
             return;
         }
+        assert_eq!(half.queued.is_some(), self.queue.contains_key(id), "{half:?}");
+        assert_eq!(half.wait == Some(Wait::Queue), self.queue.get(id).is_some_and(|(_, offered)| !offered));
         let open = [half.wait.is_some(), half.mailbox.is_some(), half.peer.is_some()];
         assert_eq!(open.iter().filter(|open| **open).count(), 1, "one other end: {half:?}");
         let Some(peer) = half.peer.as_ref().map(|peer| &self.halves[peer]) else { return };
@@ -351,6 +431,9 @@ impl World {
             other.holding && (of(id) || of(&peer.call.id))
         });
         let possible = match (call.state, peer.call.state) {
+            // Who waits for an agent is connected already.
+            (CallState::Active | CallState::Held, CallState::Alerting) => half.queued.is_some(),
+            (CallState::Alerting, CallState::Active | CallState::Held) => peer.queued.is_some(),
             (CallState::Alerting, CallState::Alerting) => half.ringing || peer.ringing,
             (CallState::Active, CallState::Active) | (CallState::Held, CallState::Held) => true,
             (CallState::Active, CallState::Held) | (CallState::Held, CallState::Active) => network,
@@ -381,6 +464,10 @@ impl World {
     }
 }
 
+fn agent_timer(agent: &UserId) -> CallId {
+    CallId(format!("agent:{agent}"))
+}
+
 /// An event in a few words.
 fn short(event: &Event) -> String {
     match event {
@@ -392,6 +479,11 @@ fn short(event: &Event) -> String {
         Event::Parked { party } => {
             format!("Parked {}", party.as_ref().and_then(|party| party.name.as_deref()).unwrap_or("nobody"))
         }
+        Event::Agent(status) => format!("Agent {:?}", status.state),
+        Event::Queue { kind, position, .. } => match position {
+            Some(position) => format!("Queue {kind:?} at {position}"),
+            None => format!("Queue {kind:?}"),
+        },
         other => format!("{other:?}"),
     }
 }

@@ -11,6 +11,7 @@ enum Step {
     Confer(usize, usize, usize, usize),
     PickUp(usize, usize),
     Retrieve(usize, usize),
+    Agent(usize, usize),
     Time,
     Service(usize, usize, usize),
 }
@@ -22,6 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..PEOPLE, 0_usize..4, 0_usize..9, 0_usize..4).prop_map(|(a, b, c, d)| Step::Confer(a, b, c, d)),
         1 => (0..PEOPLE, 0..PEOPLE).prop_map(|(a, b)| Step::PickUp(a, b)),
         1 => (0..PEOPLE, 0..PEOPLE).prop_map(|(a, b)| Step::Retrieve(a, b)),
+        1 => (0..AGENTS.len(), 0_usize..6).prop_map(|(a, b)| Step::Agent(a, b)),
         2 => Just(Step::Time),
         3 => (0..PEOPLE, 0_usize..25, 0..PEOPLE).prop_map(|(a, b, c)| Step::Service(a, b, c)),
     ]
@@ -114,7 +116,7 @@ fn change_service(world: &mut World, who: usize, service: usize, to: usize) {
         21 => {
             let modes =
                 ["always", "always-pause-resume", "on-demand", "on-demand-user-start", "never", "never"];
-            world.set(who, ServiceKind::CallRecording, &[("recordingMode", Some(modes[to]))]);
+            world.set(who, ServiceKind::CallRecording, &[("recordingMode", Some(modes[to % modes.len()]))]);
         }
         22 => {
             let kind = ServiceKind::PersonalAssistant;
@@ -216,12 +218,17 @@ proptest! {
                 Step::Confer(who, which, action, other) => confer(&mut world, who, which, action, other),
                 Step::PickUp(who, from) => drop(world.pick_up(who, from)),
                 Step::Retrieve(who, against) => drop(world.retrieve(who, against)),
+                Step::Agent(which, state) => {
+                    use openadp_appserver::AcdState as State;
+                    let states = [State::SignIn, State::Unavailable, State::SignOut];
+                    world.agent(AGENTS[which], states.get(state).copied().unwrap_or(State::Available));
+                }
                 Step::Time => drop(world.time_goes_by()),
                 Step::Service(who, service, to) => change_service(&mut world, who, service, to),
             }
         }
         // Everything ends: nobody is left waiting for ever.
-        let mut bound = 200;
+        let mut bound = 2_000;
         while world.time_goes_by() {
             bound -= 1;
             prop_assert!(bound > 0, "timers end");

@@ -53,6 +53,13 @@ fn step(world: &mut World, line: &str) -> Result<(), String> {
         "pickup" => return world.pick_up(person, number()).map(drop).map_err(refused),
         "retrieve" => return world.retrieve(person, number()).map(drop).map_err(refused),
         "time" => return if world.time_goes_by() { Ok(()) } else { Err("nothing is due".to_owned()) },
+        "agent" => {
+            use openadp_appserver::AcdState as State;
+            let states = [State::SignIn, State::Available, State::Unavailable, State::SignOut];
+            let state = states.into_iter().find(|state| format!("{state:?}") == address()).expect("a state");
+            world.agent(person, state);
+            return Ok(());
+        }
         "confer" => {
             let action = match address().as_str() {
                 "start" => ConferenceAction::Start(call(world, back + 1)?, call(world, back)?),
