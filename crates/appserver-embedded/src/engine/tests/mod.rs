@@ -101,7 +101,7 @@ impl World {
             party.agent = self.agents.get(&user(n)).map(|(status, _)| AgentOf { status: status.clone() });
             party.center = (n == CENTER).then_some(Center {
                 size: 2,
-                wait: 12,
+                wait: 120,
                 overflow_to: None,
                 rings: 2,
                 wrap_up: 10,
