@@ -207,9 +207,15 @@ pub const RESOURCES: &[Resource] = &[
         "user/{user}/calls/{call}/CustomerOriginatedTrace",
         missing("the call engine traces nothing"),
     ),
-    row("3.8", Actions, Get, "callcenter/{center}/profile", NO_CENTERS),
-    row("3.8", Actions, Get, "callcenter/{center}/calls", NO_CENTERS),
-    row("3.8", Actions, Get, "group/{group}/services/callcenter/unavailablecodes", NO_CENTERS),
+    row("3.8", Actions, Get, "callcenter/{center}/profile", gives("ACDProfile")),
+    row("3.8", Actions, Get, "callcenter/{center}/calls", gives("ACDQueue")),
+    row(
+        "3.8",
+        Actions,
+        Get,
+        "group/{group}/services/callcenter/unavailablecodes",
+        gives("ACDAgentUnavailableCodes"),
+    ),
     row(
         "3.8",
         Actions,

@@ -427,6 +427,8 @@ pub(super) fn refuse(
         (Some(caller), Some(route))
             if matches!(route.end, End::Ring(_) | End::Mailbox(_) | End::Queue(_)) =>
         {
+            // An agent sent it elsewhere: it waits no longer, or gets in line again.
+            queue::leave(board, &caller, QueueEventKind::Transferred, None);
             board.edit(&caller, |half| half.peer = None);
             board.detach(id, CallEventKind::Redirected, route.dialled.address(), reason);
             divert(board, &caller, &owner, reason);

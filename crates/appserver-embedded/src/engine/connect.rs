@@ -82,6 +82,10 @@ pub(super) fn ring(
     let Some(remote) = board.other_end(called, from) else { return };
     let redirections = redirections(board, called, from);
     let acd = queue::info(board, from);
+    if acd.is_some() && board.party(called).is_some_and(|party| party.agent.is_some()) {
+        // However it came here: by its turn, or because another agent sent it on.
+        board.effects.push(Effect::AgentFree { agent: called.clone(), since: None });
+    }
     let id = board.create(link, called, CallPersonality::Terminator, remote, route.hops);
     board.edit(&id, |half| {
         half.ringing = true;

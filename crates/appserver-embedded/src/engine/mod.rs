@@ -489,6 +489,7 @@ impl Board {
         if half.call.state == CallState::Released {
             return;
         }
+        let was_live = half.is_live();
         self.ring_over(id, ring);
         self.leave_park(id);
         queue::leave(self, id, QueueEventKind::Abandoned, None);
@@ -518,7 +519,10 @@ impl Board {
         for side in self.sides_of(id) {
             self.release(&side, ReleasingParty::Remote, None, ring);
         }
-        queue::agent_done(self, id);
+        // The trace of a call that went on elsewhere let its agent go long before.
+        if was_live {
+            queue::agent_done(self, id);
+        }
         if was_seated {
             conference::somebody_left(self, id);
         }
@@ -595,6 +599,7 @@ impl Board {
         for side in self.sides_of(id) {
             self.release(&side, ReleasingParty::Remote, None, RingEnd::Cancelled);
         }
+        queue::agent_done(self, id);
     }
 
     /// Releases the detached halves of a link that nobody talks on any more.

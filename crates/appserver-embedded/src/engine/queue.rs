@@ -185,7 +185,6 @@ pub(crate) fn serve(board: &mut Board, id: &CallId, agent: Option<&UserId>) {
     board.edit(id, |half| half.wait = None);
     board.effects.push(Effect::Disarm { half: id.clone() });
     board.effects.push(Effect::Offered { center: center.clone(), half: id.clone(), offered: true });
-    board.effects.push(Effect::AgentFree { agent: agent.clone(), since: None });
     ring(board, id, agent, &Route::to(agent.clone()), false, None);
     if let Some(entry) = entry(board, &center, id) {
         tell(board, &center, QueueEventKind::OfferedToAgent, entry, None);
