@@ -364,7 +364,31 @@ pub fn resources_page() -> String {
             resource.path
         );
     }
+    page.push_str(
+        "\n## Services\n\nThe documents of `services/{Service}`, with what lies below them. A service that an operator took away is not\n\
+         assigned.\n\n| document | state |\n|---|---|\n",
+    );
+    for (segment, served) in service_resources() {
+        let kind = ServiceKind::ALL.iter().find(|kind| kind.spec().segment == segment);
+        let below: Vec<String> = kind.iter().flat_map(|kind| below(**kind)).collect();
+        let state = match (served, below.is_empty()) {
+            (true, true) => "served".to_owned(),
+            (true, false) => format!("served, with {}", below.join(" and ")),
+            (false, _) => "missing: the application server does not have the service".to_owned(),
+        };
+        _ = writeln!(page, "| `{segment}` | {state} |");
+    }
     page
+}
+
+/// What lies below the document of a service.
+fn below(kind: ServiceKind) -> Vec<String> {
+    let spec = kind.spec();
+    let part = spec.part().map(|part| format!("`{}` (GET, PUT)", part.segment));
+    let records = spec
+        .records()
+        .map(|(_, records)| format!("`{0}` (POST) and `{0}/{{id}}` (GET, PUT, DELETE)", records.segment));
+    part.into_iter().chain(records).collect()
 }
 
 #[cfg(test)]
