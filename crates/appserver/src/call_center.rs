@@ -1,6 +1,6 @@
 //! Call centres: queues of callers, and the agents who take them.
 
-use crate::{Address, CallId, PortResult, RemoteParty, UserId};
+use crate::{Address, CallId, PortResult, Redirect, RemoteParty, UserId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,8 @@ pub struct QueueEntry {
     pub number: Address,
     /// Who took it, and in which call.
     pub answered_by: Option<(UserId, CallId)>,
+    /// Where an agent sent it on to, in place of taking it.
+    pub redirect: Option<Redirect>,
 }
 
 /// What happened to a caller who waits; the names are those of the XSI event types.
@@ -106,6 +108,8 @@ pub enum QueueEventKind {
     OfferedToAgent,
     /// It waited too long.
     Overflowed,
+    /// An agent sent it on.
+    Transferred,
 }
 
 /// The queue's part of a call that rings or rang at an agent.

@@ -92,12 +92,14 @@ pub(crate) fn queue_event(kind: QueueEventKind, entry: &QueueEntry, position: Op
         QueueEventKind::Bounced => "ACDCallBouncedEvent",
         QueueEventKind::OfferedToAgent => "ACDCallOfferedToAgentEvent",
         QueueEventKind::Overflowed => "ACDCallOverflowedEvent",
+        QueueEventKind::Transferred => "ACDCallTransferredEvent",
     };
     let mut children = vec![queue_entry(entry)];
     children.extend(position.map(|position| Element::text("position", position.to_string())));
     if kind == QueueEventKind::Overflowed {
         children.push(Element::text("overflowReason", "time"));
     }
+    children.extend(entry.redirect.as_ref().map(|to| convert::redirect(to).to_value("redirect")));
     EventData::new(name, children)
 }
 

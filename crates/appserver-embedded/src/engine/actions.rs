@@ -427,12 +427,13 @@ pub(super) fn refuse(
         (Some(caller), Some(route))
             if matches!(route.end, End::Ring(_) | End::Mailbox(_) | End::Queue(_)) =>
         {
-            // An agent sent it elsewhere: it waits no longer, or gets in line again.
-            queue::leave(board, &caller, QueueEventKind::Transferred, None);
+            // Who waited in a queue was connected with it already, as it sees it.
+            let waited = queued(&caller);
+            queue::send_on(board, &caller, route.dialled.address(), reason);
             board.edit(&caller, |half| half.peer = None);
             board.detach(id, CallEventKind::Redirected, route.dialled.address(), reason);
             divert(board, &caller, &owner, reason);
-            connect(board, &caller, route, false);
+            connect(board, &caller, route, waited);
         }
         (Some(caller), Some(route)) => {
             board.release(id, by, None, ring);

@@ -9,7 +9,7 @@ use super::half::Queued;
 use super::{Board, Effect, End, Party, Purpose, RingEnd, Route, RouteWish, Wait, places};
 use openadp_appserver::{
     AcdInfo, AcdState, Address, AgentStatus, CallEventKind, CallId, Event, InternalReleaseCause, QueueEntry,
-    QueueEventKind, ReleasingParty, UserId,
+    QueueEventKind, Redirect, ReleasingParty, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,7 @@ pub(crate) fn entry(board: &Board, center: &UserId, id: &CallId) -> Option<Queue
         bounced: queued.bounced,
         name: party.name.clone(),
         number: number(party),
+        redirect: None,
         answered_by: None,
     })
 }
@@ -99,6 +100,12 @@ pub(super) fn enter(board: &mut Board, from: &CallId, center: &UserId) {
     board.effects.push(Effect::Arm { half: from.clone(), after_ms: 0 });
 }
 
+/// An agent sends a caller on in place of taking the call: it waits no longer, or gets in line again.
+pub(super) fn send_on(board: &mut Board, id: &CallId, to: Address, reason: &str) {
+    let redirect = Redirect { address: to, reason: reason.to_owned(), time: board.now };
+    go(board, id, QueueEventKind::Transferred, |entry| entry.redirect = Some(redirect));
+}
+
 /// A caller leaves its queue.
 pub(super) fn leave(
     board: &mut Board,
@@ -106,13 +113,21 @@ pub(super) fn leave(
     kind: QueueEventKind,
     answered_by: Option<(UserId, CallId)>,
 ) {
+    go(board, id, kind, |entry| entry.answered_by = answered_by);
+}
+
+fn go(board: &mut Board, id: &CallId, kind: QueueEventKind, tells: impl FnOnce(&mut QueueEntry)) {
     let Some(queued) = board.half(id).and_then(|half| half.queued.clone()) else { return };
     if let Some(mut entry) = entry(board, &queued.center, id) {
-        entry.answered_by = answered_by;
+        tells(&mut entry);
         tell(board, &queued.center, kind, entry, None);
     }
+    let now = board.now;
     board.edit(id, |half| {
         half.queued = None;
+        if matches!(kind, QueueEventKind::Overflowed | QueueEventKind::Transferred) {
+            half.end_hold(now);
+        }
         if half.wait == Some(Wait::Queue) {
             half.wait = None;
         }
