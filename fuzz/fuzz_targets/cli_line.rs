@@ -67,7 +67,7 @@ impl Console for Nobody {
     fn rows(&self) -> usize {
         24
     }
-    fn wait(&mut self, _: u64) -> bool {
+    fn wait(&mut self, _: std::time::Duration) -> bool {
         true
     }
 }

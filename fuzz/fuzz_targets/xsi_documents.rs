@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use openadp_xsi_schema::{
-    Channel, Document, Element, EventResponse, PushNotificationRegistration, ReadLimits, Services, Subscription,
-    read,
+    Channel, Document, Element, EventResponse, PushNotificationRegistration, ReadLimits, Services,
+    Subscription, read,
 };
 
 fn round<T: Document>(element: &Element) {
