@@ -19,6 +19,7 @@ struct World {
     group: String,
     line_port: String,
     message: String,
+    center: String,
     channel: EventChannel,
 }
 
@@ -31,6 +32,8 @@ impl World {
         let [alice, bo, carol, dan] = std::array::from_fn(|n| lab.subscriber(n));
         let described = lab.describe()?;
         let group = described["subscribers"][1]["group"].as_str().context("a group")?.to_owned();
+        let center = lab.subscriber(4).user_id;
+        lab.administer(&call_center(&center, &bo).each_ref().map(String::as_str))?;
         let add = format!("AS_CLI/SubscriberMgmt/CustomContactDirectory> add {} {group} Desk", bo.enterprise);
         lab.administer(&[
             &format!("AS_CLI/SubscriberMgmt/VoiceMessage> add {} callerNumber 9", bo.user_id),
@@ -56,7 +59,7 @@ impl World {
         let message = read("VoiceMessagingMessages", "messageId")?;
         let message = message.rsplit('/').next().context("an id")?.to_owned();
         let channel = lab.channel(&bo, "set")?;
-        Ok(Self { lab, bo, alice, carol, dan, group, line_port, message, channel })
+        Ok(Self { lab, bo, alice, carol, dan, group, line_port, message, center, channel })
     }
 
     fn url(&self, application: Application, path: &str) -> String {
@@ -170,6 +173,7 @@ impl World {
         let mut path = resource.path.replace("{user}", &bo.user_id);
         let mut put = |name: &str, value: &str| path = path.replace(name, value);
         put("{Service}", "DoNotDisturb");
+        put("{center}", &self.center);
         put("{linePort}", &self.line_port);
         put("{directory}", "Desk");
         put("{registration}", "r-1");
@@ -228,6 +232,9 @@ impl World {
         }
         let target = resource.path.split('/').next().unwrap_or_default();
         match (resource.method, resource.path) {
+            (_, "group/{group}/services/callcenter/unavailablecodes") => {
+                path.extend(["?enterpriseId=", &bo.enterprise]);
+            }
             (Method::Put, "user/{user}/calls/{call}/TransmitDTMF") => path.push_str("?playdtmf=12,3"),
             (Method::Post, "user/{user}/calls/new")
             | (Method::Put, "user/{user}/calls/{call}/VmTransfer")
@@ -292,6 +299,15 @@ impl World {
         }
         Ok((who, path, body))
     }
+}
+
+/// Makes a subscriber a call centre, and another its agent.
+fn call_center(center: &str, agent: &Account) -> [String; 3] {
+    [
+        format!("AS_CLI/SubscriberMgmt/CallCenter> set {center} queueLength 10 longestWaitInSeconds 600"),
+        format!("AS_CLI/SubscriberMgmt/CallCenter> addAgent {center} {}", agent.user_id),
+        format!("AS_CLI/SubscriberMgmt/CallCenter> setCode {} 10 Lunch", agent.enterprise),
+    ]
 }
 
 fn subscription(set: &str) -> String {
@@ -403,6 +419,7 @@ fn every_resource_is_in_the_state_that_the_table_says() -> Result<()> {
 fn every_service_is_in_the_state_that_the_table_says() -> Result<()> {
     let lab = Lab::start()?;
     let alice = lab.subscriber(0);
+    lab.administer(&call_center(&lab.subscriber(4).user_id, &alice).each_ref().map(String::as_str))?;
     for (segment, served) in openadp_xsi_api::service_resources() {
         let resource = Resource {
             section: "3.3",

@@ -55,7 +55,8 @@ const fn missing(reason: &'static str) -> ResourceState {
     ResourceState::Missing(reason)
 }
 
-const NO_CENTERS: ResourceState = missing("the application server has no call centers");
+const NO_CENTERS: ResourceState =
+    missing("the application server does not list call centers, their agents and supervisors");
 const NO_EXECUTIVES: ResourceState = missing("the application server has no executives and assistants");
 const NO_HOTELING: ResourceState = missing("the application server has no hoteling");
 const NO_SEATS: ResourceState = missing("Flexible Seating is not part of this server");
@@ -324,7 +325,10 @@ const SERVICES: &[&str] = &[
 
 /// Every service by the segment of its URI, and whether it is served.
 pub fn service_resources() -> impl Iterator<Item = (&'static str, bool)> {
-    let served = |segment: &str| ServiceKind::ALL.iter().any(|kind| kind.spec().segment == segment);
+    // What an agent is ready for is no declared service, and is kept with the call centers.
+    let served = |segment: &str| {
+        segment == "CallCenter" || ServiceKind::ALL.iter().any(|kind| kind.spec().segment == segment)
+    };
     SERVICES.iter().map(move |segment| (*segment, served(segment)))
 }
 
