@@ -79,7 +79,6 @@ pub enum ConferenceEventKind {
 
 /// One event of the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "events are shared behind an Arc, and most of them are calls")]
 pub enum Event {
     /// A call of the subscriber changed.
     Call {
